@@ -1,0 +1,45 @@
+//! What a probe can say: the vocabulary of evidence.
+//!
+//! An [`Observation`] is one attempt to observe one kind of thing about one subject, and how it ended. Evidence
+//! carries no judgement: nothing here is "ok", "expired" or "too old"; `muster-readiness` decides that. There is no
+//! wire format here (`muster-proto`), no clock, no file and no parsing of raw outputs (the probe's sources).
+//!
+//! Two things are kept apart throughout, because everything later rests on it: *absent* (we looked, and it is not
+//! there: a fact) and *failed* or *unsupported* (we could not look: a gap).
+
+mod certificate;
+mod directory_key;
+mod domain_controller;
+mod id;
+mod join;
+mod key_registration;
+mod limit;
+mod observation;
+mod operating_system;
+mod report;
+mod time;
+mod tpm;
+mod user;
+
+pub use crate::certificate::{
+    Certificate, CertificateListing, CertificateStore, ChainStatus, ExtendedKeyUsage, KeyAlgorithm, ListedCertificate,
+    PrivateKey, SignatureHash, SubjectAltName, TemplateReference,
+};
+pub use crate::directory_key::{DirectoryKey, KeySource, KeyStrength, KeyUsage, UserKeys};
+pub use crate::domain_controller::DomainController;
+pub use crate::id::{
+    DnsName, Forest, Guid, HostName, HostNo, InstallId, InvalidId, Sha256, Sid, SiteName, SiteRef, Thumbprint,
+};
+pub use crate::join::{DeviceAuth, DomainMembership, JoinKind, JoinState};
+pub use crate::key_registration::KeyRegistration;
+pub use crate::limit::{Text, TextTooLong, limits};
+pub use crate::observation::{
+    Context, Evidence, Failure, FailureReason, Kind, Observation, ObservationKey, Origin, Outcome, Subject, Unsupported,
+};
+pub use crate::operating_system::{OperatingSystem, OsFamily, ProductType};
+pub use crate::report::{
+    HostIdentity, InventoryItem, InventoryPart, Report, Role, SeriesAppend, SeriesKind, SeriesPoint,
+};
+pub use crate::time::{InvalidTimestamp, Timestamp};
+pub use crate::tpm::{EkCertificates, Tpm, TpmLockout, TpmVersion};
+pub use crate::user::{CanReset, CertEnrollment, Ngc, NgcPrerequisites, PreReqResult, Prt, Tristate};
