@@ -1,1 +1,24 @@
-//! Placeholder.
+//! What evidence means: the rules of Windows Hello for Business hybrid key trust.
+//!
+//! [`judge`] turns the facts of a host into verdicts, [`judge_site`] those of a site, and [`rollup`] counts hosts and
+//! users up to the readiness of a site. There is no I/O here and no clock: facts, policy and time are arguments, and
+//! the crate depends on the vocabulary alone, so every rule can be read and tested by itself.
+//!
+//! Two sentences hold everywhere: a gap never counts as ready, and silence never looks like health.
+
+pub mod check;
+pub mod derive;
+mod facts;
+mod freshness;
+mod judge;
+mod policy;
+mod rollup;
+mod verdict;
+
+pub use crate::check::{CHECKS, Check, Scope, Severity, check_by_id, nearest_check};
+pub use crate::facts::{DcState, Facts, ForestFacts, HostFacts, KeyInventory, SiteFacts};
+pub use crate::freshness::{Freshness, held};
+pub use crate::judge::{judge, judge_site};
+pub use crate::policy::{InvalidPolicy, Policy, TrustType, Waiver};
+pub use crate::rollup::{Coverage, Gate, Population, Rollout, SiteReadiness, Tally, UserStanding, rollup};
+pub use crate::verdict::{Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict};
