@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The collector: where evidence is kept, and who may read the result.
+
+pub mod store;

@@ -1,0 +1,266 @@
+//! Where evidence is kept: the contract every backend fulfils, and the choice of a backend by name.
+//!
+//! The contract is written for several collectors on one store: every change names the revision it was made from,
+//! and a change made from an older one is a [`Applied::Conflict`] to be judged again. Bytes are the business of
+//! `record`, and how a backend makes them durable is its own.
+
+mod memory;
+mod record;
+mod sled;
+#[cfg(test)]
+mod suite;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use muster_evidence::{Forest, HostName, HostNo, Timestamp};
+use muster_proto::v1;
+
+pub use memory::MemoryStore;
+pub use record::{InvalidRecord, STORE_FORMAT};
+pub use self::sled::SledStore;
+
+/// What a host is found by: its certificate's name within a forest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostKey {
+    /// The forest; `None` where neither the host nor the configuration names one.
+    pub forest: Option<Forest>,
+    /// The DNS name in the certificate.
+    pub name: HostName,
+}
+
+/// Everything stored about one host, bodies apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredHost {
+    /// Its number.
+    pub number: HostNo,
+    /// Who it is and where its observations stand.
+    pub record: v1::HostRecord,
+    /// Its verdicts.
+    pub verdicts: v1::VerdictRecord,
+}
+
+/// A change of one host, applied as a whole or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct HostUpdate {
+    /// The host's number, from [`Store::assign`].
+    pub number: u64,
+    /// The revision the change was made from: 0 for a host that has no record yet.
+    pub from_revision: u64,
+    /// The new record; its `revision` must be `from_revision + 1`.
+    pub record: v1::HostRecord,
+    /// The new verdicts, all of them.
+    pub verdicts: v1::VerdictRecord,
+    /// Bodies to write.
+    pub put_bodies: Vec<(v1::ObservationKey, Vec<u8>)>,
+    /// Bodies to remove.
+    pub remove_bodies: Vec<v1::ObservationKey>,
+    /// Transitions to append; the store numbers them.
+    pub transitions: Vec<v1::Transition>,
+    /// Changes of counters, which commit with it.
+    pub deltas: Vec<CounterDelta>,
+    /// Series to write in full (rings are bounded by the caller).
+    pub series: Vec<(u32, v1::SeriesRecord)>,
+    /// Parts of inventories to merge.
+    pub inventory: Vec<InventoryUpdate>,
+}
+
+/// A change of one counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterDelta {
+    /// Which counter: site, dimension and value, as `totals` spells them.
+    pub counter: String,
+    /// By how much; may be negative.
+    pub by: i64,
+}
+
+/// A part of an inventory to merge.
+#[derive(Clone, Debug)]
+pub struct InventoryUpdate {
+    /// The new head.
+    pub head: v1::InventoryHead,
+    /// Items to write, by their identifier.
+    pub put: Vec<(String, v1::InventoryItem)>,
+    /// Identifiers of items to remove.
+    pub remove: Vec<String>,
+    /// After a complete pass: items not confirmed in the head's epoch are removed.
+    pub sweep: bool,
+}
+
+/// What became of one change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Durable.
+    Committed {
+        /// The number of the last transition in the store after it.
+        last_transition: u64,
+    },
+    /// The host's record is not at the revision the change was made from; nothing was written.
+    Conflict,
+}
+
+/// A page of something, and where the next one starts.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Pass as `after` to go on; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// Says why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory cannot be opened or created.
+    #[error("failed to open the store in `{}`", path.display())]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Another process holds the directory.
+    #[error("store `{}` is in use by another process", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory's content cannot be read as a store.
+    #[error("store `{}` is damaged: {detail}", path.display())]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The store was written by a newer collector.
+    #[error("store `{}` has format {found}; this collector reads up to {known}", path.display())]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The newest format this build reads.
+        known: u32,
+    },
+    /// A record cannot be read.
+    #[error("record `{key}` is unreadable")]
+    UnreadableRecord {
+        /// The record's key, for people.
+        key: String,
+        /// Why.
+        #[source]
+        cause: InvalidRecord,
+    },
+    /// The disk is full. What was acknowledged stays; the store takes writes again when there is space.
+    #[error("no space left for the store in `{}`", path.display())]
+    Full {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Reading or writing failed.
+    #[error("failed to {action} the store")]
+    Io {
+        /// What was tried, such as "sync".
+        action: &'static str,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A name of a backend that does not exist.
+    #[error("unknown store `{name}` (known: `sled`, `memory`)")]
+    UnknownBackend {
+        /// The name found.
+        name: String,
+    },
+    /// The store has been closed, or its writer has ended after an error that cannot be mended while running.
+    #[error("store is closed: {why}")]
+    Closed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A store.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// The number of a host, given out in order of first sight and the same for ever after.
+    async fn assign(&self, host: &HostKey) -> Result<HostNo, StoreError>;
+
+    /// The number of a host, if it has one.
+    async fn find(&self, host: &HostKey) -> Result<Option<HostNo>, StoreError>;
+
+    /// Applies changes, each as a whole or not at all; durable when it returns. One result per change, in order.
+    async fn apply(&self, batch: Vec<HostUpdate>) -> Result<Vec<Applied>, StoreError>;
+
+    /// One host.
+    async fn load(&self, host: HostNo) -> Result<Option<StoredHost>, StoreError>;
+
+    /// Bodies of a host's observations.
+    async fn bodies(&self, host: HostNo) -> Result<Vec<(v1::ObservationKey, Vec<u8>)>, StoreError>;
+
+    /// Hosts with a number above `after`, in order, at most `limit`.
+    async fn page(&self, after: u64, limit: usize) -> Result<Page<StoredHost>, StoreError>;
+
+    /// Hosts whose verdicts are due at or before `now`, earliest first, at most `limit`.
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<HostNo>, StoreError>;
+
+    /// Every counter that is not zero.
+    async fn totals(&self) -> Result<Vec<(String, i64)>, StoreError>;
+
+    /// Replaces all counters, after a recount.
+    async fn set_totals(&self, totals: Vec<(String, i64)>) -> Result<(), StoreError>;
+
+    /// Transitions with a number above `after`, oldest first, at most `limit`.
+    async fn transitions(&self, after: u64, limit: usize) -> Result<Page<v1::Transition>, StoreError>;
+
+    /// Transitions of one host, latest first, at most `limit`.
+    async fn host_transitions(&self, host: HostNo, limit: usize) -> Result<Vec<v1::Transition>, StoreError>;
+
+    /// Appends transitions that belong to no host (a site's rollout verdict).
+    async fn append_transitions(&self, transitions: Vec<v1::Transition>) -> Result<u64, StoreError>;
+
+    /// A series of a host.
+    async fn series(&self, host: HostNo, series: u32) -> Result<Option<v1::SeriesRecord>, StoreError>;
+
+    /// How far each inventory has been read.
+    async fn inventory_heads(&self) -> Result<Vec<v1::InventoryHead>, StoreError>;
+
+    /// Items of an inventory, by identifier.
+    async fn inventory_items(
+        &self,
+        forest: &str,
+        source: &str,
+        ids: &[String],
+    ) -> Result<Vec<(String, v1::InventoryRecord)>, StoreError>;
+
+    /// Writes last-seen times that no other change carried: (host, milliseconds since 1970).
+    async fn checkpoint_seen(&self, seen: Vec<(HostNo, i64)>) -> Result<(), StoreError>;
+
+    /// Every checkpointed last-seen time that is later than its host's record.
+    async fn seen(&self) -> Result<Vec<(HostNo, i64)>, StoreError>;
+
+    /// The policy in force, if there is one.
+    async fn policy(&self, revision: Option<u64>) -> Result<Option<v1::PolicyRecord>, StoreError>;
+
+    /// Makes a text the next revision of the policy, if `base` is still in force (0: none yet).
+    async fn put_policy(&self, base: u64, text: String, by: String, now: Timestamp) -> Result<Option<u64>, StoreError>;
+
+    /// Every waiver ever made.
+    async fn waivers(&self) -> Result<Vec<v1::Waiver>, StoreError>;
+
+    /// Writes a waiver; number 0 makes a new one. The number it has.
+    async fn put_waiver(&self, waiver: v1::Waiver) -> Result<u64, StoreError>;
+
+    /// Takes or renews a lease for `ttl_ms`; `None` where another holder has it. The epoch grows with each change of
+    /// holder.
+    async fn lease(&self, name: &str, holder: &str, now: Timestamp, ttl_ms: i64) -> Result<Option<u64>, StoreError>;
+
+    /// Copies a consistent state into an empty or new directory, while serving. Progress in records.
+    async fn backup(&self, into: PathBuf, progress: Arc<dyn Fn(u64) + Send + Sync>) -> Result<u64, StoreError>;
+
+    /// Waits until everything written is durable, and closes.
+    async fn close(&self) -> Result<(), StoreError>;
+}
