@@ -1,0 +1,140 @@
+# The commands of this repository. CI runs these and no others (`.ci/run` is `make test`), so whatever fails there can
+# be repeated here under the same name. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+# Cargo already uses every core; two steps at a time would only wait for each other's build lock and mix their output.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# A build from the committed lock file or none; `make CARGO_FLAGS= ...` while a dependency is being added.
+CARGO_FLAGS ?= --locked
+WINDOWS_TARGETS := x86_64-pc-windows-msvc x86_64-pc-windows-gnu
+# What the rules and the vocabulary must never depend on: runtimes, stores, the wire, TLS.
+READINESS_BANNED := async-std h2 http hyper hyper-util muster-collector muster-probe muster-proto prost ring rustls \
+	sled smol tokio tokio-stream tokio-util tonic tower tracing
+BASELINE := proto/schema/baseline.binpb
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+SKIPPED := $(TARGET_DIR)/skipped-steps
+CARGO_DENY = $(or $(wildcard .tools/bin/cargo-deny),cargo-deny)
+BUF := node_modules/.bin/buf
+
+# Says what runs now and since when, so that a slow step shows in a log.
+step = @printf '\n== %s (%s)\n' '$(1)' "$$(date -u +%H:%M:%S)"
+
+.PHONY: help
+help: ## Lists these commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Everything
+
+.PHONY: test
+test: setup skips-reset fmt-check readiness-deps deny buf clippy docs windows-check test-all ## Sets up what is missing, then every check and every test. What CI runs.
+
+.PHONY: check
+check: skips-reset fmt clippy deny docs readiness-deps windows-check test-all ## Before a commit: formats, then lints, documentation and every test, nothing installed.
+
+.PHONY: demo
+demo: ## Shows the whole thing on this machine until Ctrl-C.
+	@deploy/setup.sh --profile demo
+	@deploy/demo.sh
+
+.PHONY: setup
+setup: ## Installs what is missing on Debian 12 with Rust; quick when nothing is.
+	@deploy/setup.sh --profile test
+
+##@ Steps
+
+.PHONY: fmt
+fmt: ## Formats the Rust code.
+	cargo fmt --all
+
+.PHONY: fmt-check
+fmt-check: ## Fails on unformatted Rust code.
+	$(call step,fmt-check)
+	cargo fmt --all -- --check
+
+.PHONY: clippy
+clippy: ## Lints every target, warnings denied.
+	$(call step,clippy)
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: ## Checks the bans, licences and sources of the dependencies.
+	$(call step,deny)
+	$(CARGO_DENY) $(CARGO_FLAGS) check --hide-inclusion-graph bans licenses sources
+
+.PHONY: advisories
+advisories: ## Checks the dependencies against the RustSec advisories (fetches the database).
+	$(call step,advisories)
+	$(CARGO_DENY) $(CARGO_FLAGS) check --hide-inclusion-graph advisories
+
+# Not part of `test`: an advisory published tonight must not fail a change made this morning. CI runs it by the clock.
+
+.PHONY: docs
+docs: ## Builds the documentation of our own crates, warnings denied.
+	$(call step,docs)
+	RUSTDOCFLAGS="$${RUSTDOCFLAGS:-} -D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
+
+.PHONY: readiness-deps
+readiness-deps: ## Fails if the rules or the vocabulary depend on a runtime, a store or the wire.
+	$(call step,readiness-deps)
+	@for crate in muster-readiness muster-evidence; do \
+	  tree=$$(cargo tree $(CARGO_FLAGS) -p $$crate -e normal --target all --prefix none --format '{p}' | cut -d ' ' -f 1 | sort -u); \
+	  grep -qx $$crate <<<"$$tree" || { echo "cargo tree says nothing of $$crate"; exit 1; }; \
+	  found=$$(grep -xF "$$(printf '%s\n' $(READINESS_BANNED))" <<<"$$tree" || true); \
+	  [ -z "$$found" ] || { echo "$$crate must not depend on:" $$found; exit 1; }; \
+	  echo "$$crate depends on:" $$(grep -vx $$crate <<<"$$tree"); \
+	done
+
+.PHONY: windows-check
+windows-check: ## Type-checks the pure crates for Windows, where a Windows standard library is installed.
+	$(call step,windows-check)
+	@for target in $(WINDOWS_TARGETS); do \
+	  if [ -d "$$(rustc --print target-libdir --target $$target)" ]; then \
+	    echo cargo check --target $$target; \
+	    exec cargo check $(CARGO_FLAGS) -p muster-evidence -p muster-readiness --target $$target; \
+	  fi; \
+	done; \
+	mkdir -p $(TARGET_DIR); \
+	echo "SKIPPED: windows-check: no standard library for $(WINDOWS_TARGETS) (rustup target add)" | tee -a $(SKIPPED)
+
+.PHONY: buf
+buf: ## Lints the schema and compares it with the baseline for breaking changes.
+	$(call step,buf)
+	$(BUF) lint
+	$(BUF) breaking --against $(BASELINE)
+
+##@ Tests
+
+# The programs are built beside the tests, in one go and with the same features: some scenarios run the real binaries,
+# and `cargo test` alone builds those of a scenario's own package only.
+.PHONY: test-all
+test-all: ## Every test of the workspace; ends with the counts, skipped tests among them.
+	$(call step,tests)
+	cargo build $(CARGO_FLAGS) --workspace --all-targets
+	@tests/tally.sh $(SKIPPED) cargo test $(CARGO_FLAGS) --workspace --no-fail-fast
+
+.PHONY: test-fast
+test-fast: ## The unit tests, without the scenarios across programs.
+	cargo test $(CARGO_FLAGS) --workspace --exclude muster-tests --lib --bins
+
+.PHONY: skips-reset
+skips-reset:
+	@rm -f $(SKIPPED)
+
+##@ Generated files
+
+.PHONY: proto
+proto: ## Remakes the code generated from the schema.
+	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-proto --test bootstrap
+
+.PHONY: docs-generated
+docs-generated: ## Remakes docs/checks from the list of checks.
+	cargo run $(CARGO_FLAGS) -p muster-probe -- checks --markdown docs/checks
+
+.PHONY: baseline
+baseline: ## On a release: makes today's schema the one later changes are compared with.
+	$(BUF) breaking --against $(BASELINE)
+	$(BUF) build --exclude-source-info -o $(BASELINE)
