@@ -3787,6 +3787,12 @@ pub struct HostRecord {
     pub rival_incarnation: u64,
     #[prost(int64, tag = "22")]
     pub rival_seen_ms: i64,
+    /// What a start needs of the evidence, so that it reads no bodies: the operating system in words, empty where not known.
+    #[prost(string, tag = "23")]
+    pub operating_system: ::prost::alloc::string::String,
+    /// Whether it is joined to Entra ID and to no domain; absent where not known.
+    #[prost(bool, optional, tag = "24")]
+    pub entra_joined: ::core::option::Option<bool>,
 }
 /// One observation of a host: everything but the body, which has a record of its own.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
