@@ -1,1 +1,2 @@
 //! What both ends of a connection must agree on.
+pub mod settings;
