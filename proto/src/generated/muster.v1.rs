@@ -3880,6 +3880,31 @@ pub struct PolicyRecord {
     #[prost(string, tag = "4")]
     pub applied_by: ::prost::alloc::string::String,
 }
+/// One counter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CounterRecord {
+    #[prost(string, tag = "1")]
+    pub counter: ::prost::alloc::string::String,
+    #[prost(sint64, tag = "2")]
+    pub value: i64,
+}
+/// A lease on a piece of work.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaseRecord {
+    #[prost(string, tag = "1")]
+    pub holder: ::prost::alloc::string::String,
+    /// Grows with each change of holder.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(int64, tag = "3")]
+    pub expires_at_ms: i64,
+}
+/// When the hosts of one block of consecutive numbers were last seen; 0 where that is not known.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SeenBlock {
+    #[prost(int64, repeated, tag = "1")]
+    pub seen_ms: ::prost::alloc::vec::Vec<i64>,
+}
 /// Where a host's site comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
