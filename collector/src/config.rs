@@ -1,0 +1,561 @@
+//! The collector's settings: read once into types, after which nothing re-checks a value.
+//!
+//! [`KEYS`] is the list of every setting with its default and meaning; `docs/configuration-collector.md` is made from
+//! it. The policy is not a setting: it lives in the store in numbered revisions, and `policy_file` only seeds the first.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use muster_evidence::{DnsName, Forest, Role, Sha256, SiteName};
+use muster_proto::link::settings::{Settings, SettingsError, format_duration};
+
+/// Everything `muster-collector serve` needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the store is.
+    pub store: StoreConfig,
+    /// The probes' listener.
+    pub probes: ProbeListener,
+    /// The operators' listener.
+    pub operators: OperatorListener,
+    /// Who may claim which role.
+    pub grants: Vec<Grant>,
+    /// How often probes are asked to report.
+    pub cadence: Cadence,
+    /// The forest of hosts that do not name one.
+    pub default_forest: Option<Forest>,
+    /// Sites of hosts that do not name one, by host name pattern, first match wins.
+    pub site_rules: Vec<SiteRule>,
+    /// The static inventory of sites and their domain controllers.
+    pub inventory_file: Option<PathBuf>,
+    /// The text that becomes revision 1 of the policy where the store has none.
+    pub policy_file: Option<PathBuf>,
+    /// How logs are written.
+    pub log: LogConfig,
+}
+
+/// Where the store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// `sled` or `memory`.
+    pub backend: String,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Where `restore after damage` looks for the newest snapshot; `None`: nowhere.
+    pub snapshots: Option<PathBuf>,
+    /// Memory that sled may use as its cache, in bytes.
+    pub cache_bytes: u64,
+}
+
+/// A certificate, its key and the CA that peers are checked against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+    /// PEM certificates of the CAs that issue the peers' certificates.
+    pub ca: PathBuf,
+    /// SHA-256 of the issuing CAs' public key infos; empty: those in `ca`.
+    pub issuer_pins: Vec<Sha256>,
+    /// Extended key usage a peer's certificate must carry.
+    pub required_eku: Option<String>,
+    /// Template object identifier a peer's certificate must carry.
+    pub required_template: Option<String>,
+}
+
+/// The probes' listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeListener {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate, key, CA and what a probe's certificate must be.
+    pub tls: TlsFiles,
+    /// Bounds on peers.
+    pub limits: ConnectionLimits,
+}
+
+/// The operators' listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorListener {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate, key and CA; `None` only where every address is a loopback one.
+    pub tls: Option<TlsFiles>,
+    /// Names in certificates that are operators.
+    pub names: Vec<String>,
+    /// Bounds on peers.
+    pub limits: ConnectionLimits,
+}
+
+/// Bounds on what peers may take before a message is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Most connections at a time.
+    pub connections: usize,
+    /// Most connections of one address at a time.
+    pub connections_per_address: usize,
+    /// Most handshakes under way at a time.
+    pub handshakes: usize,
+    /// Longest a handshake may take.
+    pub handshake_time: Duration,
+    /// Longest a peer may take to send the HTTP/2 preface.
+    pub preface_time: Duration,
+    /// Longest a connection may live; a probe connects again.
+    pub connection_age: Duration,
+}
+
+/// A grant of a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The role.
+    pub role: Role,
+    /// Names of the hosts it is granted to; `*.suffix` stands for every host below the suffix.
+    pub hosts: Vec<HostPattern>,
+    /// SHA-256 of certificates it is granted to.
+    pub certificates: Vec<Sha256>,
+}
+
+/// A host name, or every host below a suffix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostPattern {
+    /// That host.
+    Exactly(DnsName),
+    /// Every host below that name.
+    Below(DnsName),
+}
+
+impl HostPattern {
+    /// Whether the pattern covers a host.
+    pub fn covers(&self, host: &DnsName) -> bool {
+        match self {
+            Self::Exactly(name) => name == host,
+            Self::Below(suffix) => {
+                host.as_str().strip_suffix(suffix.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for HostPattern {
+    type Err = muster_evidence::InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("*.") {
+            Some(suffix) => suffix.parse().map(Self::Below),
+            None => text.parse().map(Self::Exactly),
+        }
+    }
+}
+
+/// How often probes report, by their role; the shortest of a host's roles holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cadence {
+    /// Domain controllers.
+    pub domain_controller: Duration,
+    /// Sync servers.
+    pub sync_server: Duration,
+    /// Readers of the directory.
+    pub directory: Duration,
+    /// Endpoints and relays.
+    pub endpoint: Duration,
+}
+
+/// A site for hosts that do not name one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteRule {
+    /// Which hosts.
+    pub hosts: HostPattern,
+    /// Their site.
+    pub site: SiteName,
+    /// Their forest; `None`: the default one.
+    pub forest: Option<Forest>,
+}
+
+/// How logs are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `text` or `json`.
+    pub json: bool,
+    /// A filter such as `info` or `muster_collector=debug`.
+    pub filter: String,
+}
+
+/// A setting, as the reference describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyDoc {
+    /// Full name.
+    pub key: &'static str,
+    /// Kind of value.
+    pub value: &'static str,
+    /// Default, or `required`.
+    pub default: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+macro_rules! keys {
+    ($($key:literal, $value:literal, $default:literal, $meaning:literal;)*) => {
+        &[$(KeyDoc { key: $key, value: $value, default: $default, meaning: $meaning }),*]
+    };
+}
+
+/// Every setting.
+pub const KEYS: &[KeyDoc] = keys! {
+    "store.backend", "text", "`sled`", "`sled` keeps evidence on disk; `memory` forgets it at the end.";
+    "store.path", "path", "`/var/lib/muster/store`", "Directory of the store. One collector at a time holds it.";
+    "store.snapshots", "path", "none", "Directory of snapshots made by `muster-collector backup`; the newest is restored if the store cannot be opened after a crash.";
+    "store.cache_mib", "number", "`256`", "Memory for sled's cache, in MiB, from 16 to 65536.";
+    "probes.listen", "list of addresses", "`[\"[::]:8443\"]`", "Where probes connect.";
+    "probes.certificate", "path", "required", "PEM chain of the collector's certificate for probes.";
+    "probes.key", "path", "required", "PEM private key of it, readable by the collector's account only.";
+    "probes.ca", "path", "required", "PEM certificates of the CAs that issue probes' certificates.";
+    "probes.issuer_pins", "list of SHA-256", "those in `probes.ca`", "Public keys of the issuing CAs whose certificates count. A chain to the root is never enough.";
+    "probes.required_eku", "object identifier", "`1.3.6.1.5.5.7.3.2`", "Extended key usage a probe's certificate must carry.";
+    "probes.required_template", "object identifier", "none", "Certificate template a probe's certificate must come from.";
+    "probes.connections", "number", "`10000`", "Most connections at a time, from 1 to 1000000.";
+    "probes.connections_per_address", "number", "`1000`", "Most connections of one address at a time.";
+    "probes.handshakes", "number", "`256`", "Most TLS handshakes under way at a time.";
+    "probes.handshake_time", "duration", "`10s`", "Longest a handshake may take, from 100ms to 60s.";
+    "probes.preface_time", "duration", "`10s`", "Longest a peer may take to send the HTTP/2 preface, from 100ms to 60s.";
+    "probes.connection_age", "duration", "`1h`", "Longest a connection may live, from 1m to 1h.";
+    "operators.listen", "list of addresses", "`[\"127.0.0.1:8444\"]`", "Where operators connect. Beyond loopback a certificate is needed.";
+    "operators.certificate", "path", "none", "PEM chain of the collector's certificate for operators.";
+    "operators.key", "path", "none", "PEM private key of it.";
+    "operators.ca", "path", "none", "PEM certificates of the CAs that issue operators' certificates.";
+    "operators.issuer_pins", "list of SHA-256", "those in `operators.ca`", "Public keys of the issuing CAs whose certificates count.";
+    "operators.required_eku", "object identifier", "`1.3.6.1.5.5.7.3.2`", "Extended key usage an operator's certificate must carry.";
+    "operators.required_template", "object identifier", "none", "Certificate template an operator's certificate must come from.";
+    "operators.names", "list of texts", "`[]`", "Names in certificates (common name, DNS name or UPN) that are operators.";
+    "operators.connections", "number", "`256`", "Most connections at a time.";
+    "operators.connections_per_address", "number", "`64`", "Most connections of one address at a time.";
+    "operators.handshakes", "number", "`32`", "Most TLS handshakes under way at a time.";
+    "operators.handshake_time", "duration", "`10s`", "Longest a handshake may take.";
+    "operators.preface_time", "duration", "`10s`", "Longest a peer may take to send the HTTP/2 preface.";
+    "operators.connection_age", "duration", "`1h`", "Longest a connection may live.";
+    "grant.role", "text", "required", "In each `[[grant]]`: `domain-controller`, `directory`, `sync-server` or `relay`.";
+    "grant.hosts", "list of names", "`[]`", "Hosts that may claim the role; `*.corp.example` stands for every host below it.";
+    "grant.certificates", "list of SHA-256", "`[]`", "Certificates that may claim the role.";
+    "cadence.domain_controller", "duration", "`2m`", "How often domain controllers report, from 1s to 24h.";
+    "cadence.sync_server", "duration", "`5m`", "How often sync servers report.";
+    "cadence.directory", "duration", "`5m`", "How often readers of the directory report.";
+    "cadence.endpoint", "duration", "`15m`", "How often endpoints and relays report.";
+    "default_forest", "DNS name", "none", "Forest of hosts that do not name one.";
+    "site.hosts", "name", "required", "In each `[[site]]`: a host, or `*.suffix`, that does not name a site itself.";
+    "site.name", "text", "required", "Its site.";
+    "site.forest", "DNS name", "`default_forest`", "Its forest.";
+    "inventory_file", "path", "none", "TOML file that names the domain controllers and counts the endpoints expected in each site. Without it coverage is unknown.";
+    "policy_file", "path", "none", "TOML file that becomes revision 1 of the policy where the store has none.";
+    "log.format", "text", "`text`", "`text` or `json`.";
+    "log.filter", "text", "`info`", "Which events are written, such as `info` or `muster_collector=debug`.";
+};
+
+/// The most a duration between reports may be.
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Config {
+    /// Reads the settings from a TOML text. Relative paths are taken from `base`.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, Vec<SettingsError>> {
+        let mut s = Settings::parse(text);
+        let at = |path: PathBuf| base.join(path);
+
+        let store = s.section("store", |s| StoreConfig {
+            backend: one_of(s, "backend", &["sled", "memory"]).unwrap_or_else(|| "sled".to_owned()),
+            path: s.path("path").map_or_else(|| PathBuf::from("/var/lib/muster/store"), at),
+            snapshots: s.path("snapshots").map(at),
+            cache_bytes: s.integer("cache_mib", 16, 65_536).unwrap_or(256) << 20,
+        });
+        let probes = s.section("probes", |s| ProbeListener {
+            listen: s.list("listen").unwrap_or_else(|| vec![SocketAddr::from(([0_u16; 8], 8443))]),
+            tls: tls_files(s, base).unwrap_or_else(|| {
+                for key in ["certificate", "key", "ca"] {
+                    s.missing(key, "the path of a PEM file (make one with `muster-collector pki`)");
+                }
+                TlsFiles::nowhere()
+            }),
+            limits: limits(s, 10_000, 1_000, 256),
+        });
+        let operators = s.section("operators", |s| {
+            let listen: Vec<SocketAddr> =
+                s.list("listen").unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 8444))]);
+            let tls = tls_files(s, base);
+            if let Some(open) = listen.iter().find(|address| !is_loopback(address.ip()))
+                && tls.is_none()
+            {
+                s.invalid(
+                    "listen",
+                    format!("{open} is not a loopback address, which needs `certificate`, `key` and `ca`"),
+                );
+            }
+            let names: Vec<String> = s.list("names").unwrap_or_default();
+            if tls.is_some() && names.is_empty() {
+                s.missing("names", "the names in certificates that are operators");
+            }
+            OperatorListener { listen, tls, names, limits: limits(s, 256, 64, 32) }
+        });
+        let grants = s.sections("grant", grant);
+        let cadence = s.section("cadence", |s| {
+            let mut every = |key, default: u64| {
+                s.duration(key, Duration::from_secs(1), DAY).unwrap_or(Duration::from_secs(default))
+            };
+            Cadence {
+                domain_controller: every("domain_controller", 120),
+                sync_server: every("sync_server", 300),
+                directory: every("directory", 300),
+                endpoint: every("endpoint", 900),
+            }
+        });
+        let default_forest = s.parsed("default_forest");
+        let site_rules = s.sections("site", site_rule).into_iter().flatten().collect();
+        let inventory_file = s.path("inventory_file").map(at);
+        let policy_file = s.path("policy_file").map(at);
+        let log = s.section("log", |s| LogConfig {
+            json: one_of(s, "format", &["text", "json"]).as_deref() == Some("json"),
+            filter: s.string("filter").unwrap_or_else(|| "info".to_owned()),
+        });
+
+        let errors = s.end();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Self {
+            store,
+            probes,
+            operators,
+            grants,
+            cadence,
+            default_forest,
+            site_rules,
+            inventory_file,
+            policy_file,
+            log,
+        })
+    }
+}
+
+impl TlsFiles {
+    /// Stands in while errors are being collected; never returned.
+    fn nowhere() -> Self {
+        Self {
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            ca: PathBuf::new(),
+            issuer_pins: Vec::new(),
+            required_eku: None,
+            required_template: None,
+        }
+    }
+}
+
+/// Reads the TLS keys of a listener: all three files, or none of them.
+fn tls_files(s: &mut Settings, base: &Path) -> Option<TlsFiles> {
+    let files = [s.path("certificate"), s.path("key"), s.path("ca")];
+    let issuer_pins = s.list("issuer_pins").unwrap_or_default();
+    let required_eku = oid(s, "required_eku").or_else(|| Some("1.3.6.1.5.5.7.3.2".to_owned()));
+    let required_template = oid(s, "required_template");
+    match files {
+        [None, None, None] => None,
+        [Some(certificate), Some(key), Some(ca)] => Some(TlsFiles {
+            certificate: base.join(certificate),
+            key: base.join(key),
+            ca: base.join(ca),
+            issuer_pins,
+            required_eku,
+            required_template,
+        }),
+        partial => {
+            for (key, file) in ["certificate", "key", "ca"].into_iter().zip(partial) {
+                if file.is_none() {
+                    s.missing(key, "the path of a PEM file, since the others are set");
+                }
+            }
+            Some(TlsFiles::nowhere())
+        }
+    }
+}
+
+fn limits(s: &mut Settings, connections: u64, per_address: u64, handshakes: u64) -> ConnectionLimits {
+    let mut count = |key, default| {
+        let value = s.integer(key, 1, 1_000_000).unwrap_or(default);
+        usize::try_from(value).unwrap_or(usize::MAX)
+    };
+    let (connections, connections_per_address, handshakes) = (
+        count("connections", connections),
+        count("connections_per_address", per_address),
+        count("handshakes", handshakes),
+    );
+    let mut time = |key, least, default: u64, most| {
+        s.duration(key, Duration::from_millis(least), Duration::from_secs(most)).unwrap_or(Duration::from_secs(default))
+    };
+    ConnectionLimits {
+        connections,
+        connections_per_address,
+        handshakes,
+        handshake_time: time("handshake_time", 100, 10, 60),
+        preface_time: time("preface_time", 100, 10, 60),
+        connection_age: time("connection_age", 60_000, 3_600, 3_600),
+    }
+}
+
+fn grant(s: &mut Settings) -> Grant {
+    let granted: Vec<&Role> = Role::ALL.iter().filter(|role| role.needs_grant()).collect();
+    let names: Vec<&str> = granted.iter().map(|role| role.name()).collect();
+    let role_is_set = s.names().iter().any(|name| name == "role");
+    let role = match one_of(s, "role", &names) {
+        Some(name) => granted.into_iter().find(|role| role.name() == name).copied(),
+        None => None,
+    };
+    let grant = Grant {
+        role: role.unwrap_or(Role::Endpoint),
+        hosts: s.list("hosts").unwrap_or_default(),
+        certificates: s.list("certificates").unwrap_or_default(),
+    };
+    if !role_is_set {
+        s.missing("role", &format!("one of `{}`", names.join("`, `")));
+    }
+    if grant.hosts.is_empty() && grant.certificates.is_empty() {
+        s.missing("hosts", "the hosts (or `certificates`) that may claim the role");
+    }
+    grant
+}
+
+fn site_rule(s: &mut Settings) -> Option<SiteRule> {
+    let hosts = s.parsed("hosts");
+    let site = s.parsed("name");
+    let forest = s.parsed("forest");
+    if let (Some(hosts), Some(site)) = (&hosts, &site) {
+        return Some(SiteRule { hosts: HostPattern::clone(hosts), site: SiteName::clone(site), forest });
+    }
+    if hosts.is_none() {
+        s.missing("hosts", "a host name or `*.suffix`");
+    }
+    if site.is_none() {
+        s.missing("name", "the name of a site");
+    }
+    None
+}
+
+fn one_of(s: &mut Settings, key: &str, known: &[&str]) -> Option<String> {
+    let found = s.string(key)?;
+    if known.contains(&found.as_str()) {
+        return Some(found);
+    }
+    s.invalid(key, format!("found `{found}`, expected one of `{}`", known.join("`, `")));
+    None
+}
+
+fn oid(s: &mut Settings, key: &str) -> Option<String> {
+    let found = s.string(key)?;
+    let arcs: Vec<&str> = found.split('.').collect();
+    if arcs.len() >= 2 && arcs.iter().all(|arc| !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit())) {
+        return Some(found);
+    }
+    s.invalid(key, format!("found `{found}`, expected an object identifier such as `1.3.6.1.5.5.7.3.2`"));
+    None
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
+    }
+}
+
+/// The reference of every setting, in Markdown: the text of `docs/configuration-collector.md`.
+pub fn reference_markdown() -> String {
+    let mut text = String::from(
+        "# Settings of the collector\n\n\
+         `muster-collector serve --config FILE` reads one TOML file; `muster-collector check-config FILE` says\n\
+         everything that is wrong with it at once. Relative paths are taken from the file's folder. Durations carry a\n\
+         unit: `500ms`, `90s`, `15m`, `2h`, `14d`. This page is made from the code by `make docs-generated`.\n\n\
+         | setting | value | default | meaning |\n|---|---|---|---|\n",
+    );
+    for doc in KEYS {
+        let _ = writeln!(text, "| `{}` | {} | {} | {} |", doc.key, doc.value, doc.default, doc.meaning);
+    }
+    text
+}
+
+/// The errors of a configuration as one text for people, one line each.
+pub fn explain(path: &Path, errors: &[SettingsError]) -> String {
+    let mut text = format!("{} errors in `{}`:", errors.len(), path.display());
+    if errors.len() == 1 {
+        text = format!("1 error in `{}`:", path.display());
+    }
+    for error in errors {
+        let _ = write!(text, "\n  {error}");
+    }
+    text
+}
+
+/// A duration as the settings spell it.
+pub fn spelled(duration: Duration) -> String {
+    format_duration(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "[probes]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\nca = \"ca.pem\"\n";
+
+    #[test]
+    fn the_least_configuration_has_every_default() {
+        let config = Config::parse(LEAST, Path::new("/etc/muster")).unwrap();
+        assert_eq!(config.probes.tls.certificate, Path::new("/etc/muster/c.pem"));
+        assert_eq!(config.probes.tls.required_eku.as_deref(), Some("1.3.6.1.5.5.7.3.2"));
+        assert_eq!(config.operators.listen, ["127.0.0.1:8444".parse().unwrap()]);
+        assert_eq!(config.cadence.endpoint, Duration::from_secs(900));
+        assert_eq!(config.store.backend, "sled");
+    }
+
+    #[test]
+    fn every_error_comes_at_once() {
+        let text = "polcy_file = \"p\"\n[store]\nbackend = \"postgres\"\n[probes]\nlisten = [\"here\"]\ncertificate = \"c\"\n\
+                    [operators]\nlisten = [\"0.0.0.0:8444\"]\n[[grant]]\nrole = \"relai\"\nhosts = [\"*.corp.example\"]\n\
+                    [cadence]\nendpoint = \"10ms\"\n";
+        let errors: Vec<String> =
+            Config::parse(text, Path::new("")).unwrap_err().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            errors,
+            [
+                "invalid `store.backend`: found `postgres`, expected one of `sled`, `memory`",
+                "invalid `probes.listen`: entry 0: invalid socket address syntax",
+                "missing `probes.key`: the path of a PEM file, since the others are set",
+                "missing `probes.ca`: the path of a PEM file, since the others are set",
+                "invalid `operators.listen`: 0.0.0.0:8444 is not a loopback address, which needs `certificate`, `key` and `ca`",
+                "invalid `grant[0].role`: found `relai`, expected one of `domain-controller`, `directory`, `sync-server`, `relay`",
+                "invalid `cadence.endpoint`: 10ms is under the least of 1s",
+                "unknown key `polcy_file` (did you mean `policy_file`?)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_suffix_covers_what_is_below_it_only() {
+        let below: HostPattern = "*.corp.example".parse().unwrap();
+        assert!(below.covers(&"dc01.corp.example".parse().unwrap()));
+        assert!(!below.covers(&"corp.example".parse().unwrap()));
+        assert!(!below.covers(&"dc01.evilcorp.example".parse().unwrap()));
+        assert!("*".parse::<HostPattern>().is_err());
+    }
+
+    /// Every key the reader asks for is in the reference, and the other way round: a configuration that sets each
+    /// documented key to a nonsense section is refused for its value, never as unknown.
+    #[test]
+    fn the_reference_and_the_reader_name_the_same_keys() {
+        for doc in KEYS {
+            let (section, key) = doc.key.rsplit_once('.').unwrap_or(("", doc.key));
+            let head = match section {
+                "" => String::new(),
+                "grant" | "site" => format!("[[{section}]]\n"),
+                _ => format!("[{section}]\n"),
+            };
+            let errors = Config::parse(&format!("{head}{key} = {{ a = 1 }}\n"), Path::new("")).unwrap_err();
+            let unknown = errors.iter().any(|error| matches!(error, SettingsError::UnknownKey { .. }));
+            assert!(!unknown, "`{}` is documented and unknown: {errors:?}", doc.key);
+        }
+    }
+}
