@@ -31,6 +31,8 @@ pub mod limits {
     pub const SERIES_RING_POINTS: usize = 1440;
     /// Most inventory items in one report.
     pub const INVENTORY_ITEMS_PER_REPORT: usize = 500;
+    /// Most parts of inventories in one report.
+    pub const INVENTORY_PARTS_PER_REPORT: usize = 16;
     /// Largest report message, in bytes.
     pub const REPORT_BYTES: usize = 1024 * 1024;
 }
