@@ -8,11 +8,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_evidence::{DnsName, Forest, Role, Sha256, SiteName};
-use muster_proto::link::settings::{Settings, SettingsError, format_duration};
+use muster_evidence::{Forest, Role, Sha256};
+use muster_proto::link::settings::{Settings, SettingsError};
+
+use crate::settings::{Cadences, Grantee, Grants, HostPattern};
 
 /// Everything `muster-collector serve` needs to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where the store is.
     pub store: StoreConfig,
@@ -21,14 +23,12 @@ pub struct Config {
     /// The operators' listener.
     pub operators: OperatorListener,
     /// Who may claim which role.
-    pub grants: Vec<Grant>,
+    pub grants: Grants,
     /// How often probes are asked to report.
-    pub cadence: Cadence,
+    pub cadences: Cadences,
     /// The forest of hosts that do not name one.
     pub default_forest: Option<Forest>,
-    /// Sites of hosts that do not name one, by host name pattern, first match wins.
-    pub site_rules: Vec<SiteRule>,
-    /// The static inventory of sites and their domain controllers.
+    /// The static inventory of sites and their domain controllers (`crate::sites`).
     pub inventory_file: Option<PathBuf>,
     /// The text that becomes revision 1 of the policy where the store has none.
     pub policy_file: Option<PathBuf>,
@@ -107,73 +107,6 @@ pub struct ConnectionLimits {
     pub connection_age: Duration,
 }
 
-/// A grant of a role.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// The role.
-    pub role: Role,
-    /// Names of the hosts it is granted to; `*.suffix` stands for every host below the suffix.
-    pub hosts: Vec<HostPattern>,
-    /// SHA-256 of certificates it is granted to.
-    pub certificates: Vec<Sha256>,
-}
-
-/// A host name, or every host below a suffix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostPattern {
-    /// That host.
-    Exactly(DnsName),
-    /// Every host below that name.
-    Below(DnsName),
-}
-
-impl HostPattern {
-    /// Whether the pattern covers a host.
-    pub fn covers(&self, host: &DnsName) -> bool {
-        match self {
-            Self::Exactly(name) => name == host,
-            Self::Below(suffix) => {
-                host.as_str().strip_suffix(suffix.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-            }
-        }
-    }
-}
-
-impl std::str::FromStr for HostPattern {
-    type Err = muster_evidence::InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.strip_prefix("*.") {
-            Some(suffix) => suffix.parse().map(Self::Below),
-            None => text.parse().map(Self::Exactly),
-        }
-    }
-}
-
-/// How often probes report, by their role; the shortest of a host's roles holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cadence {
-    /// Domain controllers.
-    pub domain_controller: Duration,
-    /// Sync servers.
-    pub sync_server: Duration,
-    /// Readers of the directory.
-    pub directory: Duration,
-    /// Endpoints and relays.
-    pub endpoint: Duration,
-}
-
-/// A site for hosts that do not name one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SiteRule {
-    /// Which hosts.
-    pub hosts: HostPattern,
-    /// Their site.
-    pub site: SiteName,
-    /// Their forest; `None`: the default one.
-    pub forest: Option<Forest>,
-}
-
 /// How logs are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -236,17 +169,14 @@ pub const KEYS: &[KeyDoc] = keys! {
     "operators.preface_time", "duration", "`10s`", "Longest a peer may take to send the HTTP/2 preface.";
     "operators.connection_age", "duration", "`1h`", "Longest a connection may live.";
     "grant.role", "text", "required", "In each `[[grant]]`: `domain-controller`, `directory`, `sync-server` or `relay`.";
-    "grant.hosts", "list of names", "`[]`", "Hosts that may claim the role; `*.corp.example` stands for every host below it.";
+    "grant.hosts", "list of names", "`[]`", "Hosts that may claim the role; `*` stands for any characters.";
     "grant.certificates", "list of SHA-256", "`[]`", "Certificates that may claim the role.";
     "cadence.domain_controller", "duration", "`2m`", "How often domain controllers report, from 1s to 24h.";
     "cadence.sync_server", "duration", "`5m`", "How often sync servers report.";
     "cadence.directory", "duration", "`5m`", "How often readers of the directory report.";
     "cadence.endpoint", "duration", "`15m`", "How often endpoints and relays report.";
     "default_forest", "DNS name", "none", "Forest of hosts that do not name one.";
-    "site.hosts", "name", "required", "In each `[[site]]`: a host, or `*.suffix`, that does not name a site itself.";
-    "site.name", "text", "required", "Its site.";
-    "site.forest", "DNS name", "`default_forest`", "Its forest.";
-    "inventory_file", "path", "none", "TOML file that names the domain controllers and counts the endpoints expected in each site. Without it coverage is unknown.";
+    "inventory_file", "path", "none", "TOML file that names the domain controllers and counts the endpoints expected in each site, and gives a site to hosts that name none. Without it coverage is unknown.";
     "policy_file", "path", "none", "TOML file that becomes revision 1 of the policy where the store has none.";
     "log.format", "text", "`text`", "`text` or `json`.";
     "log.filter", "text", "`info`", "Which events are written, such as `info` or `muster_collector=debug`.";
@@ -295,20 +225,19 @@ impl Config {
             }
             OperatorListener { listen, tls, names, limits: limits(s, 256, 64, 32) }
         });
-        let grants = s.sections("grant", grant);
-        let cadence = s.section("cadence", |s| {
-            let mut every = |key, default: u64| {
-                s.duration(key, Duration::from_secs(1), DAY).unwrap_or(Duration::from_secs(default))
-            };
-            Cadence {
-                domain_controller: every("domain_controller", 120),
-                sync_server: every("sync_server", 300),
-                directory: every("directory", 300),
-                endpoint: every("endpoint", 900),
+        let mut grants = Grants::default();
+        s.sections("grant", |s| grant(s, &mut grants));
+        let cadences = s.section("cadence", |s| {
+            let default = Cadences::default();
+            let mut every = |key, default| s.duration(key, Duration::from_secs(1), DAY).unwrap_or(default);
+            Cadences {
+                domain_controller: every("domain_controller", default.domain_controller),
+                sync_server: every("sync_server", default.sync_server),
+                directory: every("directory", default.directory),
+                endpoint: every("endpoint", default.endpoint),
             }
         });
         let default_forest = s.parsed("default_forest");
-        let site_rules = s.sections("site", site_rule).into_iter().flatten().collect();
         let inventory_file = s.path("inventory_file").map(at);
         let policy_file = s.path("policy_file").map(at);
         let log = s.section("log", |s| LogConfig {
@@ -320,18 +249,7 @@ impl Config {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Self {
-            store,
-            probes,
-            operators,
-            grants,
-            cadence,
-            default_forest,
-            site_rules,
-            inventory_file,
-            policy_file,
-            log,
-        })
+        Ok(Self { store, probes, operators, grants, cadences, default_forest, inventory_file, policy_file, log })
     }
 }
 
@@ -399,42 +317,27 @@ fn limits(s: &mut Settings, connections: u64, per_address: u64, handshakes: u64)
     }
 }
 
-fn grant(s: &mut Settings) -> Grant {
+/// Reads one grant. The endpoint role is free, so it is not among the roles that can be granted.
+fn grant(s: &mut Settings, grants: &mut Grants) {
     let granted: Vec<&Role> = Role::ALL.iter().filter(|role| role.needs_grant()).collect();
     let names: Vec<&str> = granted.iter().map(|role| role.name()).collect();
-    let role_is_set = s.names().iter().any(|name| name == "role");
-    let role = match one_of(s, "role", &names) {
-        Some(name) => granted.into_iter().find(|role| role.name() == name).copied(),
-        None => None,
-    };
-    let grant = Grant {
-        role: role.unwrap_or(Role::Endpoint),
-        hosts: s.list("hosts").unwrap_or_default(),
-        certificates: s.list("certificates").unwrap_or_default(),
-    };
-    if !role_is_set {
+    if !s.names().iter().any(|name| name == "role") {
         s.missing("role", &format!("one of `{}`", names.join("`, `")));
     }
-    if grant.hosts.is_empty() && grant.certificates.is_empty() {
+    let role = one_of(s, "role", &names).and_then(|name| granted.into_iter().find(|role| role.name() == name));
+    let hosts: Vec<HostPattern> = s.list("hosts").unwrap_or_default();
+    let certificates: Vec<Sha256> = s.list("certificates").unwrap_or_default();
+    if hosts.is_empty() && certificates.is_empty() {
         s.missing("hosts", "the hosts (or `certificates`) that may claim the role");
     }
-    grant
-}
-
-fn site_rule(s: &mut Settings) -> Option<SiteRule> {
-    let hosts = s.parsed("hosts");
-    let site = s.parsed("name");
-    let forest = s.parsed("forest");
-    if let (Some(hosts), Some(site)) = (&hosts, &site) {
-        return Some(SiteRule { hosts: HostPattern::clone(hosts), site: SiteName::clone(site), forest });
+    if let Some(&role) = role {
+        for host in hosts {
+            grants.grant(role, Grantee::Host(host));
+        }
+        for certificate in certificates {
+            grants.grant(role, Grantee::Certificate(certificate));
+        }
     }
-    if hosts.is_none() {
-        s.missing("hosts", "a host name or `*.suffix`");
-    }
-    if site.is_none() {
-        s.missing("name", "the name of a site");
-    }
-    None
 }
 
 fn one_of(s: &mut Settings, key: &str, known: &[&str]) -> Option<String> {
@@ -490,11 +393,6 @@ pub fn explain(path: &Path, errors: &[SettingsError]) -> String {
     text
 }
 
-/// A duration as the settings spell it.
-pub fn spelled(duration: Duration) -> String {
-    format_duration(duration)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -507,7 +405,7 @@ mod tests {
         assert_eq!(config.probes.tls.certificate, Path::new("/etc/muster/c.pem"));
         assert_eq!(config.probes.tls.required_eku.as_deref(), Some("1.3.6.1.5.5.7.3.2"));
         assert_eq!(config.operators.listen, ["127.0.0.1:8444".parse().unwrap()]);
-        assert_eq!(config.cadence.endpoint, Duration::from_secs(900));
+        assert_eq!(config.cadences.endpoint, Duration::from_secs(900));
         assert_eq!(config.store.backend, "sled");
     }
 
@@ -533,15 +431,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_suffix_covers_what_is_below_it_only() {
-        let below: HostPattern = "*.corp.example".parse().unwrap();
-        assert!(below.covers(&"dc01.corp.example".parse().unwrap()));
-        assert!(!below.covers(&"corp.example".parse().unwrap()));
-        assert!(!below.covers(&"dc01.evilcorp.example".parse().unwrap()));
-        assert!("*".parse::<HostPattern>().is_err());
-    }
-
     /// Every key the reader asks for is in the reference, and the other way round: a configuration that sets each
     /// documented key to a nonsense section is refused for its value, never as unknown.
     #[test]
@@ -550,7 +439,7 @@ mod tests {
             let (section, key) = doc.key.rsplit_once('.').unwrap_or(("", doc.key));
             let head = match section {
                 "" => String::new(),
-                "grant" | "site" => format!("[[{section}]]\n"),
+                "grant" => format!("[[{section}]]\n"),
                 _ => format!("[{section}]\n"),
             };
             let errors = Config::parse(&format!("{head}{key} = {{ a = 1 }}\n"), Path::new("")).unwrap_err();
