@@ -9,6 +9,8 @@ SHELL := /bin/bash
 
 # A build from the committed lock file or none; `make CARGO_FLAGS= ...` while a dependency is being added.
 CARGO_FLAGS ?= --locked
+# Ends the tests after this long, with the totals so far: `TEST_LIMIT=40m`. None by default, since it takes Ctrl-C away.
+TEST_LIMIT ?=
 WINDOWS_TARGETS := x86_64-pc-windows-msvc x86_64-pc-windows-gnu
 # What the rules and the vocabulary must never depend on: runtimes, stores, the wire, TLS.
 READINESS_BANNED := async-std h2 http hyper hyper-util muster-collector muster-probe muster-proto prost ring rustls \
@@ -19,6 +21,9 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/skipped-steps
 CARGO_DENY = $(or $(wildcard .tools/bin/cargo-deny),cargo-deny)
 BUF := node_modules/.bin/buf
+
+# Fails with what to do where a tool of `make setup` is missing.
+need = @command -v $(1) >/dev/null || { echo "\`$(notdir $(1))\` is not installed: run \`make setup\`"; exit 1; }
 
 # Says what runs now and since when, so that a slow step shows in a log.
 step = @printf '\n== %s (%s)\n' '$(1)' "$$(date -u +%H:%M:%S)"
@@ -63,11 +68,13 @@ clippy: ## Lints every target, warnings denied.
 .PHONY: deny
 deny: ## Checks the bans, licences and sources of the dependencies.
 	$(call step,deny)
+	$(call need,$(CARGO_DENY))
 	$(CARGO_DENY) $(CARGO_FLAGS) check --hide-inclusion-graph bans licenses sources
 
 .PHONY: advisories
 advisories: ## Checks the dependencies against the RustSec advisories (fetches the database).
 	$(call step,advisories)
+	$(call need,$(CARGO_DENY))
 	$(CARGO_DENY) $(CARGO_FLAGS) check --hide-inclusion-graph advisories
 
 # Not part of `test`: an advisory published tonight must not fail a change made this morning. CI runs it by the clock.
@@ -103,6 +110,7 @@ windows-check: ## Type-checks the pure crates for Windows, where a Windows stand
 .PHONY: buf
 buf: ## Lints the schema and compares it with the baseline for breaking changes.
 	$(call step,buf)
+	$(call need,$(BUF))
 	$(BUF) lint
 	$(BUF) breaking --against $(BASELINE)
 
@@ -114,7 +122,7 @@ buf: ## Lints the schema and compares it with the baseline for breaking changes.
 test-all: ## Every test of the workspace; ends with the counts, skipped tests among them.
 	$(call step,tests)
 	cargo build $(CARGO_FLAGS) --workspace --all-targets
-	@tests/tally.sh $(SKIPPED) cargo test $(CARGO_FLAGS) --workspace --no-fail-fast
+	@tests/tally.sh $(SKIPPED) $(if $(TEST_LIMIT),timeout $(TEST_LIMIT)) cargo test $(CARGO_FLAGS) --workspace --no-fail-fast
 
 .PHONY: test-fast
 test-fast: ## The unit tests, without the scenarios across programs.
@@ -136,4 +144,5 @@ docs-generated: ## Remakes docs/checks from the list of checks.
 
 .PHONY: baseline
 baseline: ## On a release: makes today's schema the one later changes are compared with.
+	$(call need,$(BUF))
 	$(BUF) build --exclude-source-info -o $(BASELINE)

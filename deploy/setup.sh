@@ -23,7 +23,7 @@ DEBIAN_BUILD=(build-essential pkg-config libtss2-dev ca-certificates git)
 DEBIAN_DEMO=(libtss2-tcti-swtpm0 swtpm swtpm-tools tpm2-tools openssl xxd jq)
 DEBIAN_TEST=(fuse3 iproute2)
 
-profile=test
+profile="test"
 check_only=false
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }

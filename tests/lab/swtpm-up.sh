@@ -53,7 +53,7 @@ active_pcr_banks = sha256,sha1
 CONF
   local options=(--tpm-state "$dir/state" --config "$dir/setup.conf" --create-ek-cert --overwrite --logfile "$dir/setup.log")
   if [ "$kind" = 2.0 ]; then
-    options+=(--tpm2 --create-platform-cert --ecc --pcr-banks sha256,sha1)
+    options+=(--tpm2 --create-platform-cert --ecc --pcr-banks "sha256,sha1")
   else
     options+=(--take-ownership --owner-well-known --srk-well-known)
   fi
