@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The probe: observes a Windows endpoint or domain controller and reports what it saw.
+
+pub mod parse;

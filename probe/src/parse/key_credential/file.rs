@@ -1,0 +1,119 @@
+//! Files of key credential values, as people and tools export them.
+//!
+//! One value per line, or LDIF (RFC 2849) of any objects, of which only `msDS-KeyCredentialLink` is read. Both may
+//! stand in one file; `#` begins a comment.
+
+use muster_evidence::Timestamp;
+
+use super::{InvalidKeyCredential, KeyCredential, decode, decode_text};
+use crate::parse::bytes;
+
+/// The attribute, in the lower case in which names are compared.
+const ATTRIBUTE: &str = "msds-keycredentiallink";
+/// Most values in one file.
+const MAX_VALUES: usize = 4096;
+
+/// One value of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileValue {
+    /// The line it begins at, from 1.
+    pub line: usize,
+    /// What it decodes to.
+    pub decoded: Result<KeyCredential, InvalidKeyCredential>,
+}
+
+/// Why a file holds no values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFile {
+    /// Nothing but blanks and comments.
+    #[error("file holds no value of `msDS-KeyCredentialLink` (expected one per line, or LDIF)")]
+    Empty,
+    /// LDIF without the attribute, which reads like a user who has no key but may be an export that left it out.
+    #[error("file is LDIF without `msDS-KeyCredentialLink` (was the attribute exported?)")]
+    NoValue,
+    /// More than one file may hold.
+    #[error("file holds more than {MAX_VALUES} values")]
+    TooMany,
+}
+
+/// Decodes every value of a file. `now` bounds which times are believed.
+pub fn decode_file(text: &str, now: Timestamp) -> Result<Vec<FileValue>, InvalidFile> {
+    let mut values = Vec::new();
+    let mut is_ldif = false;
+    for (line, content) in logical_lines(text) {
+        let decoded = match attribute(&content) {
+            None => decode_text(&content, now),
+            Some((name, _)) if !name.eq_ignore_ascii_case(ATTRIBUTE) => {
+                is_ldif = true;
+                continue;
+            }
+            Some((_, AttributeValue::Plain(value))) => decode_text(value, now),
+            Some((_, AttributeValue::Base64(value))) => decode_base64(value, now),
+        };
+        if values.len() == MAX_VALUES {
+            return Err(InvalidFile::TooMany);
+        }
+        values.push(FileValue { line, decoded });
+    }
+    match (values.is_empty(), is_ldif) {
+        (false, _) => Ok(values),
+        (true, true) => Err(InvalidFile::NoValue),
+        (true, false) => Err(InvalidFile::Empty),
+    }
+}
+
+/// Joins folded lines and leaves out blanks, comments and LDIF's separators.
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut folding = false;
+    for (index, raw) in text.lines().enumerate() {
+        let raw = raw.trim_end();
+        if let Some(folded) = raw.strip_prefix(' ') {
+            // Only attributes fold; elsewhere a leading blank is indentation.
+            if folding && let Some((_, last)) = lines.last_mut() {
+                last.push_str(folded);
+                continue;
+            }
+        }
+        folding = false;
+        let line = raw.trim();
+        if line.is_empty() || line == "-" || line.starts_with('#') {
+            continue;
+        }
+        folding = attribute(raw).is_some();
+        lines.push((index + 1, line.to_owned()));
+    }
+    lines
+}
+
+enum AttributeValue<'a> {
+    Plain(&'a str),
+    Base64(&'a str),
+}
+
+/// Splits an LDIF line. `B:` is the beginning of a value, not an attribute.
+fn attribute(line: &str) -> Option<(&str, AttributeValue<'_>)> {
+    let (name, value) = line.split_once(':')?;
+    if name.eq_ignore_ascii_case("b") || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return None;
+    }
+    // Options such as `;range=0-1499` follow the name.
+    let name = name.split(';').next().unwrap_or(name);
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return None;
+    }
+    Some(match value.strip_prefix(':') {
+        Some(base64) => (name, AttributeValue::Base64(base64.trim())),
+        None => (name, AttributeValue::Plain(value.trim())),
+    })
+}
+
+/// Base64 in LDIF holds the text form where the DN is not ASCII, and the bare blob in exports of some tools.
+fn decode_base64(value: &str, now: Timestamp) -> Result<KeyCredential, InvalidKeyCredential> {
+    let not_a_value = || InvalidKeyCredential::NotAValue { found: value.chars().take(40).collect() };
+    let decoded = bytes::from_base64(value).ok_or_else(not_a_value)?;
+    match std::str::from_utf8(&decoded) {
+        Ok(text) if text.starts_with("B:") => decode_text(text, now),
+        _ => decode(&decoded, now),
+    }
+}
