@@ -63,6 +63,8 @@ fmt-check: ## Fails on unformatted Rust code.
 .PHONY: clippy
 clippy: ## Lints every target, warnings denied.
 	$(call step,clippy)
+	@missing=$$(comm -23 <(grep -o 'path = "[^"]*"' clippy.toml | sort) <(grep -o 'path = "[^"]*"' collector/readiness/clippy.toml | sort)); \
+	[ -z "$$missing" ] || { echo "collector/readiness/clippy.toml must repeat the bans of clippy.toml:"; echo "$$missing"; exit 1; }
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 
 .PHONY: deny
