@@ -1,1 +1,36 @@
-//! Domain values to messages and back.
+//! Domain values of `muster-evidence` to messages and back, one file per kind of evidence.
+//!
+//! Going out cannot fail: `From<&Domain> for v1::Message`. Coming in can: `TryFrom<v1::Message> for Domain`, with an
+//! [`InvalidField`] that names the field by its path as the schema spells it. Every message is destructured field by
+//! field, so that a field added to the schema is a compile error at the one place that must decide about it.
+//!
+//! No conversion fills in a default for something that is missing: what may be absent is an `Option` in the domain,
+//! everything else is required. Nothing here judges evidence or knows who sent it.
+
+mod certificate;
+mod certificate_listing;
+mod directory_key;
+mod domain_controller;
+mod field;
+mod host;
+mod join;
+mod key_registration;
+mod ngc;
+mod ngc_prerequisites;
+mod observation;
+mod operating_system;
+mod prt;
+mod report;
+mod tpm;
+mod tristate;
+
+pub use self::field::InvalidField;
+pub use self::host::{role_from_wire, role_to_wire};
+pub use self::observation::{
+    Digest, InvalidBody, InvalidKey, WireKey, context_from_wire, context_to_wire, decode_body, decode_body_of,
+    encode_body, origin_from_wire, origin_to_wire, outcome_from_wire, outcome_to_wire,
+};
+pub use self::report::{
+    Incoming, IncomingObservation, InvalidReport, PROTOCOL, Protocol, Refusal, SERVED_MAJORS, fit, read_report,
+    report_to_wire, strip_bodies,
+};

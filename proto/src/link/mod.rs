@@ -1,2 +1,5 @@
 //! What both ends of a connection must agree on.
-pub mod settings;
+
+mod chain;
+
+pub use self::chain::Chain;

@@ -1,0 +1,50 @@
+//! The trusted platform module.
+
+use muster_evidence::{EkCertificates, Tpm, TpmLockout, TpmVersion};
+
+use super::field::{self, InvalidField, wire_enum};
+use crate::v1;
+
+wire_enum!(TpmVersion, v1::TpmVersion { V1_2 = TpmVersion12, V2_0 = TpmVersion20 });
+
+impl From<&Tpm> for v1::Tpm {
+    fn from(tpm: &Tpm) -> Self {
+        let Tpm { version, manufacturer, firmware, lockout, ek_certificates, fips_mode } = tpm;
+        Self {
+            version: v1::TpmVersion::from(*version).into(),
+            manufacturer: manufacturer.clone().map(Into::into),
+            firmware: firmware.clone().map(Into::into),
+            lockout: lockout.map(|TpmLockout { locked, max_failures, recovery_seconds }| v1::TpmLockout {
+                locked,
+                max_failures,
+                recovery_seconds,
+            }),
+            ek_certificates: ek_certificates.map(|EkCertificates { rsa_2048, ecc_p256, ecc_p384 }| {
+                v1::EkCertificates { rsa_2048, ecc_p256, ecc_p384 }
+            }),
+            fips_mode: *fips_mode,
+        }
+    }
+}
+
+impl TryFrom<v1::Tpm> for Tpm {
+    type Error = InvalidField;
+
+    fn try_from(message: v1::Tpm) -> Result<Self, Self::Error> {
+        let v1::Tpm { version, manufacturer, firmware, lockout, ek_certificates, fips_mode } = message;
+        Ok(Self {
+            version: field::required_enum(version, "version")?,
+            manufacturer: field::optional_text(manufacturer.as_deref(), "manufacturer")?,
+            firmware: field::optional_text(firmware.as_deref(), "firmware")?,
+            lockout: lockout.map(|v1::TpmLockout { locked, max_failures, recovery_seconds }| TpmLockout {
+                locked,
+                max_failures,
+                recovery_seconds,
+            }),
+            ek_certificates: ek_certificates.map(|v1::EkCertificates { rsa_2048, ecc_p256, ecc_p384 }| {
+                EkCertificates { rsa_2048, ecc_p256, ecc_p384 }
+            }),
+            fips_mode,
+        })
+    }
+}
