@@ -1,0 +1,573 @@
+//! Puts one captured machine together from its manifest and raw outputs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use muster_evidence::{
+    CertificateStore, Context, DnsName, DomainController, Evidence, Forest, HostIdentity, HostName, InventoryItem,
+    InventoryPart, Kind, Observation, ObservationKey, OperatingSystem, Origin, Outcome, PrivateKey, ProductType, Role,
+    Sid, Text, Timestamp, UserKeys, limits,
+};
+
+use super::files::{self, MAX_FILES, is_for_people};
+use super::manifest::{self, Directory, Manifest, NamedFile};
+use super::recognise::recognise;
+use super::{CaptureError, CaptureProblem, CapturedMachine, CapturedUser, FileKind, MANIFEST};
+use crate::clock::timestamp;
+use crate::parse::certificate::Parsed;
+use crate::parse::dsregcmd::{self, Account, Facts};
+use crate::parse::{key_credential, text};
+use crate::source::dc_certificate::bundle::{self, Entry, FileBundle, Store, Trust};
+use crate::source::operating_system::parse as system;
+use crate::source::tpm::parse as tpm;
+
+/// Loads one machine; `None` where it cannot be named or holds nothing.
+pub(super) fn load(folder: &Path, now: Timestamp) -> (Option<CapturedMachine>, Vec<CaptureProblem>) {
+    let mut loader = Loader { folder, now, manifest: Manifest::default(), problems: Vec::new() };
+    let machine = loader.load();
+    (machine, loader.problems)
+}
+
+struct Loader<'a> {
+    folder: &'a Path,
+    now: Timestamp,
+    manifest: Manifest,
+    problems: Vec<CaptureProblem>,
+}
+
+/// A raw output that was read.
+struct RawFile {
+    path: PathBuf,
+    kind: FileKind,
+    bytes: Vec<u8>,
+    named: NamedFile,
+    modified: Option<Timestamp>,
+}
+
+/// What all raw outputs of a machine say.
+#[derive(Default)]
+struct Found {
+    statuses: Vec<(Facts, Option<Sid>, Timestamp)>,
+    systems: Vec<(OperatingSystem, Timestamp)>,
+    tpms: Vec<(Outcome, Timestamp)>,
+    certificates: FileBundle,
+    certificates_at: Option<Timestamp>,
+    keys: BTreeMap<Sid, UserKeys>,
+    keys_at: Option<Timestamp>,
+    failed_keys: usize,
+}
+
+impl Loader<'_> {
+    fn load(&mut self) -> Option<CapturedMachine> {
+        let manifest_path = self.folder.join(MANIFEST);
+        let mut manifest_modified = None;
+        if manifest_path.symlink_metadata().is_ok() {
+            let content = match files::read(self.folder, &manifest_path) {
+                Ok(content) => content,
+                // Unread, the manifest could have named another machine.
+                Err(error) => return self.leave_out(&manifest_path, error),
+            };
+            manifest_modified = content.modified.map(timestamp);
+            match manifest::read(&content.bytes) {
+                Ok((manifest, problems)) => {
+                    self.manifest = manifest;
+                    self.all_problems(&manifest_path, problems);
+                }
+                Err(problems) => {
+                    self.all_problems(&manifest_path, problems);
+                    return None;
+                }
+            }
+        }
+        let has_manifest = manifest_modified.is_some();
+        let raw = self.raw_files();
+        if raw.is_empty() && !has_manifest {
+            // Where files could not be read, that has been said of each.
+            if self.problems.is_empty() {
+                self.problem(self.folder, CaptureError::NoFiles);
+            }
+            return None;
+        }
+        let newest = raw.iter().filter_map(|file| file.modified).max().or(manifest_modified);
+        let captured_at = self.manifest.captured_at.or(newest).unwrap_or(self.now);
+
+        let found = self.parse(raw, captured_at);
+        let name = self.name(&found)?;
+        Some(self.assemble(name, found, captured_at))
+    }
+
+    fn problem(&mut self, path: &Path, error: CaptureError) {
+        self.problems.push(CaptureProblem::new(path, error));
+    }
+
+    fn all_problems(&mut self, path: &Path, errors: Vec<CaptureError>) {
+        self.problems.extend(errors.into_iter().map(|error| CaptureProblem::new(path, error)));
+    }
+
+    fn leave_out(&mut self, path: &Path, error: CaptureError) -> Option<CapturedMachine> {
+        self.problem(path, error);
+        None
+    }
+
+    /// Reads the files the manifest names, or else those of the folder.
+    fn raw_files(&mut self) -> Vec<RawFile> {
+        let mut named = match self.manifest.files.take() {
+            Some(files) => files,
+            None => self.folder_files(),
+        };
+        if named.len() > MAX_FILES {
+            self.problem(self.folder, CaptureError::TooManyFiles { found: named.len() });
+            named.truncate(MAX_FILES);
+        }
+        let mut raw = Vec::new();
+        for file in named {
+            let path = match files::within(self.folder, &file.path) {
+                Ok(path) => path,
+                Err(error) => {
+                    self.problem(&self.folder.join(&file.path), error);
+                    continue;
+                }
+            };
+            // A folder of certificates is named like a file.
+            let paths = match path.is_dir().then(|| files::list(&path)) {
+                None => vec![path],
+                Some(Ok(listing)) => listing.files,
+                Some(Err(error)) => {
+                    self.problem(&path, error);
+                    continue;
+                }
+            };
+            for path in paths {
+                match self.raw_file(&path, file.clone()) {
+                    Ok(file) => raw.push(file),
+                    Err(error) => self.problem(&path, error),
+                }
+            }
+        }
+        raw
+    }
+
+    /// The folder's own files, as if the manifest had named them without a word about them.
+    fn folder_files(&mut self) -> Vec<NamedFile> {
+        let listing = match files::list(self.folder) {
+            Ok(listing) => listing,
+            Err(error) => {
+                self.problem(self.folder, error);
+                return Vec::new();
+            }
+        };
+        let trusted: Vec<PathBuf> = self.trust_paths().iter().map(|path| self.folder.join(path)).collect();
+        for folder in listing.folders.iter().filter(|folder| !trusted.iter().any(|path| path.starts_with(folder))) {
+            self.problem(folder, CaptureError::Subfolder);
+        }
+        listing
+            .files
+            .into_iter()
+            .filter(|path| !path.ends_with(MANIFEST) && !is_for_people(path) && !trusted.contains(path))
+            .map(|path| NamedFile {
+                path: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                kind: None,
+                context: None,
+                user: sid_in_name(&path),
+                taken_at: None,
+            })
+            .collect()
+    }
+
+    fn trust_paths(&self) -> Vec<String> {
+        self.manifest.anchors.iter().chain(&self.manifest.intermediates).cloned().collect()
+    }
+
+    fn raw_file(&self, path: &Path, named: NamedFile) -> Result<RawFile, CaptureError> {
+        let content = files::read(self.folder, path)?;
+        let kind = match (named.kind, recognise(&content.bytes)) {
+            (Some(expected), Some(found)) if expected != found => {
+                return Err(CaptureError::WrongKind { expected, found });
+            }
+            (Some(kind), _) | (None, Some(kind)) => kind,
+            (None, None) => return Err(CaptureError::Unrecognised),
+        };
+        let modified = content.modified.map(timestamp);
+        Ok(RawFile { path: path.to_owned(), kind, bytes: content.bytes, named, modified })
+    }
+
+    fn parse(&mut self, raw: Vec<RawFile>, captured_at: Timestamp) -> Found {
+        let mut found = Found::default();
+        for file in raw {
+            let taken_at = file.named.taken_at.unwrap_or(captured_at);
+            if let Err(problem) = self.parse_file(&file, taken_at, &mut found) {
+                if file.kind == FileKind::KeyCredentials {
+                    found.failed_keys += 1;
+                }
+                self.problem(&file.path, CaptureError::Invalid { kind: file.kind, problem });
+            }
+        }
+        found
+    }
+
+    fn parse_file(&mut self, file: &RawFile, taken_at: Timestamp, found: &mut Found) -> Result<(), String> {
+        let text = || text::decode(&file.bytes).map(|decoded| decoded.text).map_err(|error| error.to_string());
+        match file.kind {
+            FileKind::Dsregcmd => {
+                let status = dsregcmd::parse(&text()?).map_err(|error| error.to_string())?;
+                let facts = status.facts(file.named.context);
+                let user = file.named.user.clone().or_else(|| self.user_of(facts.account.as_ref()));
+                found.statuses.push((facts, user, taken_at));
+            }
+            FileKind::WindowsVersion => {
+                let system = system::windows_version(&text()?).map_err(|error| error.to_string())?;
+                found.systems.push((system, taken_at));
+            }
+            FileKind::Tpmtool => {
+                let tpm = tpm::tpmtool(&text()?).map_err(|error| error.to_string())?;
+                let outcome = tpm.map_or(Outcome::Absent, |tpm| Outcome::Observed(Evidence::Tpm(tpm)));
+                found.tpms.push((outcome, taken_at));
+            }
+            FileKind::Certificates => {
+                let mut bundle = FileBundle::default();
+                bundle.add_bytes(&file.path.display().to_string(), &file.bytes);
+                if bundle.certificates.is_empty() {
+                    // The file is a part of the store that cannot be told, so the listing counts it.
+                    found.certificates.problems.extend(bundle.problems.iter().cloned());
+                    found.certificates_at = found.certificates_at.max(Some(taken_at));
+                    return Err(bundle.problems.join("; "));
+                }
+                for problem in &bundle.problems {
+                    self.problem(&file.path, CaptureError::Partly { problem: problem.clone() });
+                }
+                found.certificates.certificates.extend(bundle.certificates);
+                found.certificates.problems.extend(bundle.problems);
+                found.certificates_at = found.certificates_at.max(Some(taken_at));
+            }
+            FileKind::KeyCredentials => {
+                let user = file.named.user.clone().ok_or("it does not say whose keys these are: name the `user`")?;
+                let values = key_credential::decode_input(&file.bytes, self.now).map_err(|error| error.to_string())?;
+                let keys = found.keys.entry(user.clone()).or_insert_with(|| UserKeys {
+                    sid: user,
+                    keys: Vec::new(),
+                    undecodable: 0,
+                    left_out: 0,
+                });
+                for value in values {
+                    match value.decoded {
+                        Ok(credential) if keys.keys.len() < limits::KEYS_PER_USER => keys.keys.push(credential.key),
+                        Ok(_) => keys.left_out = keys.left_out.saturating_add(1),
+                        Err(error) => {
+                            keys.undecodable = keys.undecodable.saturating_add(1);
+                            let problem = format!("line {}: {error}", value.line);
+                            self.problem(&file.path, CaptureError::Partly { problem });
+                        }
+                    }
+                }
+                found.keys_at = found.keys_at.max(Some(taken_at));
+            }
+        }
+        Ok(())
+    }
+
+    /// The user of an account's name, by the manifest.
+    fn user_of(&self, account: Option<&Account>) -> Option<Sid> {
+        let account = account?;
+        let same = |name: &str, other: &Text| name.eq_ignore_ascii_case(other.as_str());
+        let is = |user: &&CapturedUser| {
+            user.account.as_ref().is_some_and(|name| {
+                same(name.as_str(), &account.name) || account.upn.as_ref().is_some_and(|upn| same(name.as_str(), upn))
+            })
+        };
+        self.manifest.users.iter().find(is).map(|user| user.sid.clone())
+    }
+
+    /// The machine's name: the manifest's, that of its domain controller, the one a raw output shows, the folder's.
+    fn name(&mut self, found: &Found) -> Option<HostName> {
+        let shown = found.statuses.iter().find_map(|(facts, ..)| facts.device_name.as_ref()?.as_str().parse().ok());
+        let controller = self.manifest.domain_controller.as_ref().and_then(|controller| controller.fqdn.clone());
+        if let Some(name) = self.manifest.host.clone().or(controller).or(shown) {
+            return Some(name);
+        }
+        let folder = self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = folder.parse().ok();
+        if name.is_none() {
+            self.problem(self.folder, CaptureError::NoName { folder });
+        }
+        name
+    }
+
+    fn assemble(&mut self, name: HostName, found: Found, captured_at: Timestamp) -> CapturedMachine {
+        let mut users: Vec<CapturedUser> = self.manifest.users.clone();
+        let mut observations = Observations::default();
+        let registrations = std::mem::take(&mut self.manifest.key_registrations);
+        let is_directory_only = self.manifest.directory.is_some() && self.manifest.domain_controller.is_none();
+        let roles = self.manifest.roles.clone().unwrap_or_else(|| match &self.manifest.domain_controller {
+            Some(_) => vec![Role::DomainController],
+            None if is_directory_only => vec![Role::Directory],
+            None => vec![Role::Endpoint],
+        });
+
+        let mut device_id = self.manifest.device_id;
+        let mut unknown_users = 0;
+        for (facts, user, at) in found.statuses {
+            if let Outcome::Observed(Evidence::JoinState(join)) = &facts.join {
+                device_id = device_id.or(join.device_id);
+            }
+            // A text taken by a service speaks of no user, unless the manifest says so.
+            let user = user.or_else(|| (facts.context != Context::Service).then(Sid::unknown));
+            if let Some(sid) = &user {
+                unknown_users += usize::from(sid.is_unknown());
+                if !users.iter().any(|known| known.sid == *sid) {
+                    let account = facts.account.as_ref().map(|account| account.name.clone());
+                    users.push(CapturedUser { sid: sid.clone(), account });
+                }
+            }
+            observations.extend(facts.into_observations(user.as_ref(), at, Origin::Capture));
+        }
+        if unknown_users > 1 {
+            self.problem(self.folder, CaptureError::TwoUnknownUsers);
+        }
+        for (sid, registration) in registrations {
+            if !users.iter().any(|known| known.sid == sid) {
+                users.push(CapturedUser { sid: sid.clone(), account: None });
+            }
+            let outcome = Outcome::Observed(Evidence::KeyRegistration(registration));
+            observations.add(ObservationKey::user(Kind::KeyRegistration, sid), outcome, captured_at);
+        }
+        for (outcome, at) in found.tpms {
+            observations.add(ObservationKey::host(Kind::Tpm), outcome, at);
+        }
+        if let Some((system, at)) = self.operating_system(found.systems, captured_at) {
+            let evidence = Evidence::OperatingSystem(system);
+            observations.add(ObservationKey::host(Kind::OperatingSystem), Outcome::Observed(evidence), at);
+        }
+        if let Some(controller) = self.domain_controller(&name) {
+            let evidence = Evidence::DomainController(controller);
+            observations.add(ObservationKey::host(Kind::DomainController), Outcome::Observed(evidence), captured_at);
+        }
+        if let Some(at) = found.certificates_at {
+            self.certificates(found.certificates, at, &mut observations);
+        }
+        if users.len() > limits::USERS_PER_HOST {
+            self.problem(self.folder, CaptureError::TooManyUsers { found: users.len() });
+            users.truncate(limits::USERS_PER_HOST);
+            observations.keep_users(&users);
+        }
+        let inventory =
+            self.inventory(found.keys, found.keys_at.unwrap_or(captured_at), found.failed_keys, captured_at);
+        CapturedMachine {
+            folder: self.folder.to_owned(),
+            identity: HostIdentity {
+                name,
+                forest: self.forest(),
+                site: self.manifest.site.clone(),
+                object_guid: None,
+                device_id,
+                ek_sha256: None,
+            },
+            roles,
+            captured_at,
+            captured_at_assumed: self.manifest.captured_at.is_none(),
+            observations: observations.into_vec(),
+            users,
+            inventory,
+        }
+    }
+
+    fn forest(&self) -> Option<Forest> {
+        let directory = self.manifest.directory.as_ref();
+        self.manifest.forest.clone().or_else(|| directory.and_then(|directory| directory.forest.clone()))
+    }
+
+    /// What `ver` said, completed by what only the manifest knows.
+    fn operating_system(
+        &mut self,
+        systems: Vec<(OperatingSystem, Timestamp)>,
+        captured_at: Timestamp,
+    ) -> Option<(OperatingSystem, Timestamp)> {
+        let is_controller = self.manifest.domain_controller.is_some();
+        let declared = self.manifest.operating_system.take();
+        let version = declared.as_ref().and_then(|declared| declared.version);
+        let newest = systems.into_iter().max_by_key(|(_, at)| *at);
+        let stated = version.map(|version| (system::windows("Microsoft Windows", version), captured_at));
+        let Some((mut system, at)) = newest.or(stated) else {
+            if declared.is_some() {
+                let error = CaptureError::MissingKey {
+                    key: "operating_system.version".to_owned(),
+                    why: "no `windows-version` file tells it either",
+                };
+                self.problem(&self.folder.join(MANIFEST), error);
+            }
+            return None;
+        };
+        let declared = declared.unwrap_or_default();
+        system.name = declared.name.unwrap_or(system.name);
+        system.edition = declared.edition;
+        // Windows itself has no other type on a domain controller.
+        system.product_type = declared.product_type.or(is_controller.then_some(ProductType::DomainController));
+        system.server_core = declared.server_core;
+        Some((system, at))
+    }
+
+    fn domain_controller(&mut self, host: &HostName) -> Option<DomainController> {
+        let declared = self.manifest.domain_controller.take()?;
+        let fqdn = declared.fqdn.unwrap_or_else(|| host.clone());
+        let domain = declared.domain.or_else(|| fqdn.parent().filter(|domain: &DnsName| domain.parent().is_some()));
+        let missing = |key: &str, why| CaptureError::MissingKey { key: key.to_owned(), why };
+        let (Some(domain_dns), Some(forest)) = (domain.clone(), self.forest()) else {
+            if domain.is_none() {
+                let error = missing("domain_controller.domain", "the controller's name has no domain in it");
+                self.problem(&self.folder.join(MANIFEST), error);
+            }
+            if self.forest().is_none() {
+                let error = missing("forest", "a domain controller belongs to one");
+                self.problem(&self.folder.join(MANIFEST), error);
+            }
+            return None;
+        };
+        Some(DomainController {
+            fqdn,
+            domain_dns,
+            domain_netbios: declared.netbios,
+            forest,
+            site: self.manifest.site.clone(),
+            read_only: declared.read_only,
+        })
+    }
+
+    fn certificates(&mut self, files: FileBundle, at: Timestamp, observations: &mut Observations) {
+        let anchors = self.trusted(self.manifest.anchors.clone());
+        let intermediates = self.trusted(self.manifest.intermediates.clone());
+        let trust = Trust::from_certificates(anchors, intermediates);
+        let entries = files
+            .certificates
+            .into_iter()
+            .map(|parsed| Entry { parsed, private_key: PrivateKey::Undetermined })
+            .collect();
+        let unreadable = u32::try_from(files.problems.len()).unwrap_or(u32::MAX);
+        let store = Store { store: CertificateStore::Files, entries, unreadable };
+        for sighting in bundle::sightings(store, &[], &trust, self.now) {
+            observations.add(sighting.key, sighting.outcome, at);
+        }
+    }
+
+    /// Certificates of files and folders that `[trust]` names.
+    fn trusted(&mut self, paths: Vec<String>) -> Vec<Parsed> {
+        let mut bundle = FileBundle::default();
+        for relative in paths {
+            let read = |path: &Path, bundle: &mut FileBundle| -> Result<(), CaptureError> {
+                let content = files::read(self.folder, path)?;
+                bundle.add_bytes(&path.display().to_string(), &content.bytes);
+                Ok(())
+            };
+            let all = files::within(self.folder, &relative).and_then(|path| {
+                let paths = if path.is_dir() { files::list(&path)?.files } else { vec![path] };
+                Ok(paths)
+            });
+            let shown = self.folder.join(&relative);
+            match all {
+                Ok(paths) => {
+                    for path in paths {
+                        if let Err(error) = read(&path, &mut bundle) {
+                            self.problem(&path, error);
+                        }
+                    }
+                }
+                Err(error) => self.problem(&shown, error),
+            }
+            for problem in bundle.problems.drain(..) {
+                self.problems
+                    .push(CaptureProblem::new(&shown, CaptureError::Invalid { kind: FileKind::Certificates, problem }));
+            }
+        }
+        bundle.certificates
+    }
+
+    /// The keys of users as parts of an inventory, each within the bound of one report.
+    fn inventory(
+        &mut self,
+        keys: BTreeMap<Sid, UserKeys>,
+        keys_at: Timestamp,
+        failed: usize,
+        captured_at: Timestamp,
+    ) -> Vec<InventoryPart> {
+        let declared = self.manifest.directory.take();
+        if keys.is_empty() && declared.is_none() {
+            return Vec::new();
+        }
+        let manifest_path = self.folder.join(MANIFEST);
+        let forest = declared.as_ref().and_then(|directory| directory.forest.clone()).or(self.manifest.forest.clone());
+        let Some(forest) = forest else {
+            let why = "keys in the directory belong to a forest";
+            self.problem(&manifest_path, CaptureError::MissingKey { key: "forest".to_owned(), why });
+            return Vec::new();
+        };
+        // Without the section nobody claims that the files are all there is.
+        let mut directory = declared.unwrap_or_else(|| Directory {
+            forest: None,
+            source: Text::cut("key-credentials"),
+            as_of: Some(keys_at),
+            complete: false,
+            canary_seen: false,
+        });
+        if directory.complete && failed > 0 {
+            self.problem(&manifest_path, CaptureError::Incomplete { files: failed });
+            directory.complete = false;
+        }
+        let as_of = directory.as_of.unwrap_or(captured_at);
+        let items: Vec<InventoryItem> = keys.into_values().map(InventoryItem::UserKeys).collect();
+        let mut chunks: Vec<&[InventoryItem]> = items.chunks(limits::INVENTORY_ITEMS_PER_REPORT).collect();
+        if chunks.is_empty() {
+            // An empty inventory that is complete says that nobody has a key.
+            chunks.push(&[]);
+        }
+        let last = chunks.len();
+        (1..)
+            .zip(chunks)
+            .map(|(cursor, items)| InventoryPart {
+                forest: forest.clone(),
+                source: directory.source.clone(),
+                // Grows with the time of reading, so a later capture is a later pass.
+                epoch: u64::try_from(as_of.unix_ms()).unwrap_or_default(),
+                cursor,
+                as_of,
+                items: items.to_vec(),
+                complete: directory.complete && cursor == last as u64,
+                canary_seen: directory.canary_seen,
+            })
+            .collect()
+    }
+}
+
+/// Observations by key; of two with the same key the newer stays, and a fact before a gap of the same time.
+#[derive(Default)]
+struct Observations(BTreeMap<ObservationKey, Observation>);
+
+impl Observations {
+    fn add(&mut self, key: ObservationKey, outcome: Outcome, observed_at: Timestamp) {
+        self.extend([Observation { key, outcome, observed_at, context: Context::Service, origin: Origin::Capture }]);
+    }
+
+    fn extend(&mut self, observations: impl IntoIterator<Item = Observation>) {
+        let rank =
+            |seen: &Observation| (seen.observed_at, matches!(seen.outcome, Outcome::Observed(_) | Outcome::Absent));
+        for observation in observations {
+            if self.0.get(&observation.key).is_none_or(|kept| rank(&observation) > rank(kept)) {
+                self.0.insert(observation.key.clone(), observation);
+            }
+        }
+    }
+
+    fn keep_users(&mut self, users: &[CapturedUser]) {
+        self.0.retain(|key, _| match &key.subject {
+            muster_evidence::Subject::User(sid) => users.iter().any(|user| user.sid == *sid),
+            muster_evidence::Subject::Host | muster_evidence::Subject::Certificate(_) => true,
+        });
+    }
+
+    fn into_vec(self) -> Vec<Observation> {
+        self.0.into_values().collect()
+    }
+}
+
+/// A SID at the end of a file's name, as in `keys-S-1-5-21-1-2-3-1104.txt`.
+fn sid_in_name(path: &Path) -> Option<Sid> {
+    let stem = path.file_stem()?.to_string_lossy().to_uppercase();
+    stem.get(stem.find("S-1-")?..)?.parse().ok()
+}

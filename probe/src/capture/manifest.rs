@@ -1,0 +1,349 @@
+//! The manifest of a captured machine: what raw outputs do not carry.
+
+use std::cell::RefCell;
+
+use muster_evidence::{
+    Context, DnsName, Forest, Guid, HostName, KeyRegistration, ProductType, Role, Sha256, Sid, SiteName, Text,
+    Timestamp,
+};
+use toml::Table;
+
+use super::table::{Reader, not_one_of};
+use super::{CaptureError, CapturedUser, FileKind};
+use crate::parse::text;
+use crate::source::operating_system::parse::{WindowsVersion, version_numbers};
+
+/// A manifest. Everything in it is optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Manifest {
+    pub(super) host: Option<HostName>,
+    pub(super) forest: Option<Forest>,
+    pub(super) site: Option<SiteName>,
+    pub(super) captured_at: Option<Timestamp>,
+    pub(super) roles: Option<Vec<Role>>,
+    pub(super) device_id: Option<Guid>,
+    pub(super) operating_system: Option<System>,
+    pub(super) domain_controller: Option<Controller>,
+    pub(super) users: Vec<CapturedUser>,
+    pub(super) key_registrations: Vec<(Sid, KeyRegistration)>,
+    /// The files to read; `None` where the manifest names none, and then the folder's files are known by content.
+    pub(super) files: Option<Vec<NamedFile>>,
+    pub(super) anchors: Vec<String>,
+    pub(super) intermediates: Vec<String>,
+    pub(super) directory: Option<Directory>,
+}
+
+/// `[operating_system]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct System {
+    pub(super) name: Option<Text>,
+    pub(super) version: Option<WindowsVersion>,
+    pub(super) edition: Option<Text>,
+    pub(super) product_type: Option<ProductType>,
+    pub(super) server_core: Option<bool>,
+}
+
+/// `[domain_controller]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Controller {
+    pub(super) fqdn: Option<DnsName>,
+    pub(super) domain: Option<DnsName>,
+    pub(super) netbios: Option<Text>,
+    pub(super) read_only: Option<bool>,
+}
+
+/// `[[file]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NamedFile {
+    pub(super) path: String,
+    pub(super) kind: Option<FileKind>,
+    pub(super) context: Option<Context>,
+    pub(super) user: Option<Sid>,
+    pub(super) taken_at: Option<Timestamp>,
+}
+
+/// `[directory]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Directory {
+    pub(super) forest: Option<Forest>,
+    pub(super) source: Text,
+    pub(super) as_of: Option<Timestamp>,
+    pub(super) complete: bool,
+    pub(super) canary_seen: bool,
+}
+
+const CONTEXTS: [(&str, Context); 2] = [("user-session", Context::UserSession), ("service", Context::Service)];
+const PRODUCT_TYPES: [(&str, ProductType); 3] = [
+    ("workstation", ProductType::Workstation),
+    ("domain-controller", ProductType::DomainController),
+    ("server", ProductType::Server),
+];
+
+/// Reads a manifest. What is wrong with single keys is told beside everything that could be read; `Err` means that the
+/// machine cannot be named safely and must be left out.
+pub(super) fn read(bytes: &[u8]) -> Result<(Manifest, Vec<CaptureError>), Vec<CaptureError>> {
+    let toml_error = |problem: String| vec![CaptureError::Toml { problem }];
+    let text = text::decode(bytes).map_err(|error| toml_error(error.to_string()))?.text;
+    let table: Table = toml::from_str(&text).map_err(|error| toml_error(in_one_line(&error, &text)))?;
+
+    let problems = RefCell::default();
+    let mut top = Reader::new(&table, &problems);
+    let files = top.tables("file").into_iter().filter_map(file).collect();
+    let (anchors, intermediates) = top.table("trust").map(trust).unwrap_or_default();
+    let manifest = Manifest {
+        host: top.parsed("host"),
+        forest: top.parsed("forest"),
+        site: top.parsed("site"),
+        captured_at: top.parsed("captured_at"),
+        roles: roles(&mut top),
+        device_id: top.parsed("device_id"),
+        operating_system: top.table("operating_system").map(system),
+        domain_controller: top.table("domain_controller").map(controller),
+        users: top.tables("user").into_iter().filter_map(user).collect(),
+        key_registrations: top.tables("key_registration").into_iter().filter_map(key_registration).collect(),
+        files: top.has("file").then_some(files),
+        anchors,
+        intermediates,
+        directory: top.table("directory").map(directory),
+    };
+    let unnamed = top.has("host") && manifest.host.is_none();
+    top.finish();
+    let problems = problems.into_inner();
+    // Under the folder's name the evidence would be another machine's.
+    if unnamed { Err(problems) } else { Ok((manifest, problems)) }
+}
+
+/// A TOML error with its place, without the picture of the line.
+fn in_one_line(error: &toml::de::Error, text: &str) -> String {
+    let at = error.span().map_or(0, |span| span.start);
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
+}
+
+fn roles(top: &mut Reader<'_>) -> Option<Vec<Role>> {
+    let names = Role::ALL.iter().map(|role| role.name());
+    let mut roles = Vec::new();
+    for text in top.texts("roles") {
+        match Role::ALL.iter().find(|role| role.name() == text) {
+            Some(role) if roles.contains(role) => {}
+            Some(role) => roles.push(*role),
+            None => top.invalid("roles", not_one_of(&text, names.clone())),
+        }
+    }
+    (!roles.is_empty()).then_some(roles)
+}
+
+fn system(mut reader: Reader<'_>) -> System {
+    let version = reader.text("version").and_then(|text| {
+        let version = version_numbers(&text);
+        if version.is_none() {
+            reader
+                .invalid("version", format!("`{text}` is no Windows version (expected for example `10.0.26100.4349`)"));
+        }
+        version
+    });
+    let system = System {
+        name: reader.text("name").as_deref().map(Text::cut),
+        version,
+        edition: reader.text("edition").as_deref().map(Text::cut),
+        product_type: reader.one_of("product_type", &PRODUCT_TYPES),
+        server_core: reader.flag("server_core"),
+    };
+    reader.finish();
+    system
+}
+
+fn controller(mut reader: Reader<'_>) -> Controller {
+    let controller = Controller {
+        fqdn: reader.parsed("fqdn"),
+        domain: reader.parsed("domain"),
+        netbios: reader.text("netbios").as_deref().map(Text::cut),
+        read_only: reader.flag("read_only"),
+    };
+    reader.finish();
+    controller
+}
+
+fn user(mut reader: Reader<'_>) -> Option<CapturedUser> {
+    let sid = reader.parsed("sid");
+    let account = reader.text("account").as_deref().map(Text::cut);
+    if !reader.has("sid") {
+        reader.missing("sid", "a user is known by the SID, not by the account's name");
+    }
+    reader.finish();
+    Some(CapturedUser { sid: sid?, account })
+}
+
+fn key_registration(mut reader: Reader<'_>) -> Option<(Sid, KeyRegistration)> {
+    let before = reader.problems();
+    let user = reader.parsed("user");
+    let registered_at = reader.parsed("registered_at");
+    let key_id: Option<Guid> = reader.parsed("key_id");
+    let device_id: Option<Guid> = reader.parsed("device_id");
+    let public_key_sha256: Option<Sha256> = reader.parsed("public_key_sha256");
+    let attestation = reader.text("attestation").as_deref().map(Text::cut);
+    for key in ["user", "registered_at"] {
+        if !reader.has(key) {
+            reader.missing(key, "a registration is one user's, at one time");
+        }
+    }
+    let whole = reader.problems() == before;
+    reader.finish();
+    // A registration without the part that was mistyped could be matched with another key.
+    let registered_at = whole.then_some(registered_at)??;
+    Some((user?, KeyRegistration { registered_at, key_id, device_id, public_key_sha256, attestation }))
+}
+
+fn file(mut reader: Reader<'_>) -> Option<NamedFile> {
+    let before = reader.problems();
+    let path = reader.text("path");
+    let kinds: Vec<_> = FileKind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
+    let kind = reader.one_of("kind", &kinds);
+    let context = reader.one_of("context", &CONTEXTS);
+    let user = reader.parsed("user");
+    let taken_at = reader.parsed("taken_at");
+    if !reader.has("path") {
+        reader.missing("path", "without it there is nothing to read");
+    }
+    let whole = reader.problems() == before;
+    reader.finish();
+    // Read under a wrong user, context or time, a file would say something untrue.
+    whole.then_some(NamedFile { path: path?, kind, context, user, taken_at })
+}
+
+fn trust(mut reader: Reader<'_>) -> (Vec<String>, Vec<String>) {
+    let trust = (reader.texts("anchors"), reader.texts("intermediates"));
+    reader.finish();
+    trust
+}
+
+fn directory(mut reader: Reader<'_>) -> Directory {
+    let directory = Directory {
+        forest: reader.parsed("forest"),
+        source: Text::cut(&reader.text("source").unwrap_or_else(|| "key-credentials".to_owned())),
+        as_of: reader.parsed("as_of"),
+        complete: reader.flag("complete").unwrap_or_default(),
+        canary_seen: reader.flag("canary_seen").unwrap_or_default(),
+    };
+    reader.finish();
+    directory
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key() {
+        let text = r#"
+            host = "PC-0417.corp.example"
+            forest = "corp.example"
+            site = "HQ"
+            captured_at = 2026-03-02T08:14:07Z
+            roles = ["endpoint"]
+            device_id = "0f3c2a51-77b4-4d0e-9a5c-1b2c3d4e5f60"
+            [operating_system]
+            name = "Windows 11 Enterprise"
+            version = "10.0.26100.4349"
+            edition = "Enterprise"
+            product_type = "workstation"
+            server_core = false
+            [domain_controller]
+            fqdn = "dc1.corp.example"
+            domain = "corp.example"
+            netbios = "CORP"
+            read_only = false
+            [[user]]
+            sid = "S-1-5-21-1-2-3-1104"
+            account = 'CORP\alice'
+            [[key_registration]]
+            user = "S-1-5-21-1-2-3-1104"
+            registered_at = "2026-03-01T00:00:00Z"
+            key_id = "{0f3c2a51-77b4-4d0e-9a5c-1b2c3d4e5f60}"
+            public_key_sha256 = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+            attestation = "ATT_SOFT"
+            [[file]]
+            path = "dsregcmd.txt"
+            kind = "dsregcmd"
+            context = "user-session"
+            user = "S-1-5-21-1-2-3-1104"
+            taken_at = "2026-03-02T08:00:00Z"
+            [trust]
+            anchors = ["ca.pem"]
+            intermediates = ["sub.pem"]
+            [directory]
+            forest = "corp.example"
+            as_of = "2026-03-02T08:00:00Z"
+            complete = true
+            canary_seen = true
+        "#;
+        let (manifest, problems) = read(text.as_bytes()).unwrap();
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(manifest.host.unwrap().as_str(), "pc-0417.corp.example");
+        assert_eq!(manifest.captured_at.unwrap().to_string(), "2026-03-02T08:14:07Z");
+        assert_eq!(manifest.operating_system.unwrap().version.unwrap().revision, Some(4349));
+        assert_eq!(manifest.files.unwrap()[0].context, Some(Context::UserSession));
+        assert_eq!(manifest.key_registrations.len(), 1);
+        assert_eq!(manifest.users[0].account.as_ref().unwrap().as_str(), "CORP\\alice");
+        assert_eq!(manifest.anchors, ["ca.pem"]);
+        assert!(manifest.directory.unwrap().complete);
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let text = r#"
+            hots = "pc"
+            site = 7
+            captured_at = "yesterday"
+            roles = ["endpoit", "endpoint"]
+            [operating_system]
+            version = "eleven"
+            product_typ = "server"
+            [[user]]
+            account = "alice"
+            [[file]]
+            path = "a.txt"
+            kind = "dsregcmds"
+            [[file]]
+            kind = "tpmtool"
+            [[key_registration]]
+            user = "alice"
+            [trust]
+            anchors = "ca.pem"
+        "#;
+        let (manifest, problems) = read(text.as_bytes()).unwrap();
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        for expected in [
+            "unknown key `hots` (did you mean `host`?)",
+            "invalid `site`: expected a text, found integer",
+            "invalid `captured_at`: `yesterday` is not an RFC 3339 time",
+            "invalid `roles`: unknown word `endpoit` (did you mean `endpoint`?)",
+            "invalid `operating_system.version`: `eleven` is no Windows version",
+            "unknown key `operating_system.product_typ` (did you mean `product_type`?)",
+            "`user[0].sid` is missing",
+            "invalid `file[0].kind`: unknown word `dsregcmds` (did you mean `dsregcmd`?)",
+            "`file[1].path` is missing",
+            "invalid `key_registration[0].user`: invalid SID `alice`",
+            "`key_registration[0].registered_at` is missing",
+            "invalid `trust.anchors`: expected a list of texts",
+        ] {
+            assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{expected}\nnot in {problems:#?}");
+        }
+        assert_eq!(problems.len(), 12, "{problems:#?}");
+        assert_eq!(manifest.roles, Some(vec![Role::Endpoint]));
+        assert_eq!(manifest.files, Some(vec![]), "a file with a mistaken entry is not read under another meaning");
+    }
+
+    #[test]
+    fn a_machine_that_cannot_be_named_is_left_out() {
+        let problem = |text: &str| read(text.as_bytes()).unwrap_err()[0].to_string();
+        assert_eq!(
+            problem("host = \"pc\"\nsite = \n"),
+            "the manifest is not TOML, so the machine is left out: line 2, column 8: string values must be quoted, expected literal string"
+        );
+        assert!(problem("host = \"my pc\"").starts_with("invalid `host`: invalid DNS name `my pc`"));
+        assert!(read(&[0xFF, 0xFE, 0x00]).is_err());
+    }
+}
