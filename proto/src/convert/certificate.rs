@@ -100,11 +100,11 @@ impl TryFrom<v1::Certificate> for Certificate {
             subject_alt_names: field::list(subject_alt_names, limits::CERTIFICATE_LIST, "subject_alt_names")?,
             template: field::nested(template, "template")?,
             crl_distribution_points: field::texts(
-                crl_distribution_points,
+                &crl_distribution_points,
                 limits::CERTIFICATE_LIST,
                 "crl_distribution_points",
             )?,
-            ocsp_urls: field::texts(ocsp_urls, limits::CERTIFICATE_LIST, "ocsp_urls")?,
+            ocsp_urls: field::texts(&ocsp_urls, limits::CERTIFICATE_LIST, "ocsp_urls")?,
             is_ca,
             chain: field::required_nested(chain, "chain")?,
         })
@@ -113,7 +113,7 @@ impl TryFrom<v1::Certificate> for Certificate {
 
 fn usages(message: v1::ExtendedKeyUsages) -> Result<Vec<ExtendedKeyUsage>, InvalidField> {
     let v1::ExtendedKeyUsages { oids } = message;
-    let oids = field::texts(oids, limits::CERTIFICATE_LIST, "extended_key_usages.oids")?;
+    let oids = field::texts(&oids, limits::CERTIFICATE_LIST, "extended_key_usages.oids")?;
     Ok(oids.into_iter().map(ExtendedKeyUsage).collect())
 }
 

@@ -1,6 +1,6 @@
 //! Keys in the directory.
 
-use muster_evidence::{DirectoryKey, KeySource, KeyStrength, KeyUsage, UserKeys, limits};
+use muster_evidence::{DirectoryKey, KeySource, KeyStrength, KeyUsage, Timestamp, UserKeys, limits};
 
 use super::field::{self, InvalidField};
 use crate::v1;
@@ -60,8 +60,8 @@ impl From<&DirectoryKey> for v1::DirectoryKey {
                 KeySource::Other(number) => u32::from(number),
             }),
             device_id: device_id.map(|id| id.0.to_vec()),
-            created_at_ms: created_at.map(|at| at.unix_ms()),
-            last_used_at_ms: last_used_at.map(|at| at.unix_ms()),
+            created_at_ms: created_at.map(Timestamp::unix_ms),
+            last_used_at_ms: last_used_at.map(Timestamp::unix_ms),
             rsa_bits: *rsa_bits,
             roca: *roca,
             strength: match strength {

@@ -166,7 +166,7 @@ where
 }
 
 /// A list of texts, within its bound.
-pub(crate) fn texts(values: Vec<String>, most: usize, field: &str) -> Result<Vec<Text>, InvalidField> {
+pub(crate) fn texts(values: &[String], most: usize, field: &str) -> Result<Vec<Text>, InvalidField> {
     bounded(values.len(), most, field)?;
     values.iter().enumerate().map(|(index, value)| text(value, &format!("{field}[{index}]"))).collect()
 }
@@ -245,7 +245,7 @@ pub(crate) fn time(value: Option<i64>, field: &str) -> Result<Timestamp, Invalid
 /// A time with explicit presence that may be absent.
 pub(crate) fn optional_time(value: Option<i64>, field: &str) -> Result<Option<Timestamp>, InvalidField> {
     value
-        .map(|ms| Timestamp::from_unix_ms(ms))
+        .map(Timestamp::from_unix_ms)
         .transpose()
         .map_err(|source| InvalidField::InvalidTime { field: field.to_owned(), source })
 }
@@ -261,8 +261,8 @@ pub(crate) trait WireEnum: Sized {
     /// The greatest number known.
     const MOST: i32;
 
-    /// The variant of a number: `Some(None)` for 0, `None` for a number that this build does not know.
-    fn from_number(number: i32) -> Option<Option<Self>>;
+    /// The variant of a number; `None` for 0.
+    fn from_number(number: i32) -> Result<Option<Self>, prost::UnknownEnumValue>;
 }
 
 /// An enum that must be set.
@@ -272,7 +272,7 @@ pub(crate) fn required_enum<T: WireEnum>(number: i32, field: &str) -> Result<T, 
 
 /// An enum that may be absent.
 pub(crate) fn optional_enum<T: WireEnum>(number: i32, field: &str) -> Result<Option<T>, InvalidField> {
-    T::from_number(number).ok_or_else(|| InvalidField::UnknownValue {
+    T::from_number(number).map_err(|_| InvalidField::UnknownValue {
         field: field.to_owned(),
         found: number.into(),
         most: T::MOST.into(),
@@ -304,11 +304,11 @@ macro_rules! wire_enum {
                 numbers[numbers.len() - 1]
             };
 
-            fn from_number(number: i32) -> Option<Option<Self>> {
-                match <$wire>::try_from(number).ok()? {
-                    <$wire>::Unspecified => Some(None),
-                    $(<$wire>::$number => Some(Some(Self::$variant)),)+
-                }
+            fn from_number(number: i32) -> Result<Option<Self>, prost::UnknownEnumValue> {
+                Ok(match <$wire>::try_from(number)? {
+                    <$wire>::Unspecified => None,
+                    $(<$wire>::$number => Some(Self::$variant),)+
+                })
             }
         }
     };

@@ -1,6 +1,6 @@
 //! Membership of the machine.
 
-use muster_evidence::{DeviceAuth, DomainMembership, JoinState};
+use muster_evidence::{DeviceAuth, DomainMembership, JoinState, Timestamp};
 
 use super::field::{self, InvalidField};
 use super::tristate;
@@ -34,8 +34,8 @@ impl From<&JoinState> for v1::JoinState {
             device_id: device_id.map(|id| id.0.to_vec()),
             tpm_protected: tristate::number(*tpm_protected),
             device_auth: device_auth.as_ref().map(Into::into),
-            device_certificate_not_before_ms: device_certificate_not_before.map(|at| at.unix_ms()),
-            device_certificate_not_after_ms: device_certificate_not_after.map(|at| at.unix_ms()),
+            device_certificate_not_before_ms: device_certificate_not_before.map(Timestamp::unix_ms),
+            device_certificate_not_after_ms: device_certificate_not_after.map(Timestamp::unix_ms),
         }
     }
 }

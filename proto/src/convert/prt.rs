@@ -1,6 +1,6 @@
 //! A user's primary refresh token.
 
-use muster_evidence::Prt;
+use muster_evidence::{Prt, Timestamp};
 
 use super::field::{self, InvalidField};
 use super::tristate;
@@ -11,8 +11,8 @@ impl From<&Prt> for v1::Prt {
         let Prt { present, updated_at, expires_at, attempt_status, server_error, on_prem_tgt, cloud_tgt } = prt;
         Self {
             present: tristate::number(*present),
-            updated_at_ms: updated_at.map(|at| at.unix_ms()),
-            expires_at_ms: expires_at.map(|at| at.unix_ms()),
+            updated_at_ms: updated_at.map(Timestamp::unix_ms),
+            expires_at_ms: expires_at.map(Timestamp::unix_ms),
             attempt_status: attempt_status.clone().map(Into::into),
             server_error: server_error.clone().map(Into::into),
             on_prem_tgt: tristate::number(*on_prem_tgt),

@@ -1,6 +1,26 @@
-//! What both ends of a connection must agree on.
+//! What both ends of a connection must agree on before a message is read.
+//!
+//! - [`PeerPolicy`] says whom an end believes: certificates issued directly by a pinned CA, for a required purpose.
+//!   "Chains to the root" is never enough, because an enterprise root also signs what users request.
+//! - [`PeerIdentity`] and [`OperatorIdentity`] are what a peer proved. Only this module can build them, from the
+//!   peer's chain and a policy, so nothing can be done in a peer's name without that proof.
+//! - [`server_config`] and [`client_config`] are the TLS settings, [`connect`] the way to a collector.
+//! - [`Chain`] and [`telemetry`] are how errors and logs are written.
+//!
+//! Nothing here knows evidence or rules, listens, or decides which peer may do what.
 
 mod chain;
-pub mod settings;
+mod client;
+mod credentials;
+mod key_file;
+mod peer;
+mod policy;
+pub mod telemetry;
+mod tls;
 
 pub use self::chain::Chain;
+pub use self::client::{CollectorUrl, ConnectError, InvalidUrl, RefusedByPeer, Timeouts, connect};
+pub use self::credentials::{Credentials, InvalidCredentials, certificates_from_pem, load_certificates};
+pub use self::peer::{OperatorIdentity, PeerIdentity, RefusedPeer, refusal_reason};
+pub use self::policy::{InvalidOid, InvalidPin, InvalidPolicy, Oid, PeerPolicy, SpkiPin};
+pub use self::tls::{Clients, InvalidTls, RefusedServer, TICKET_LIFETIME, client_config, server_config};
