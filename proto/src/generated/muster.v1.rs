@@ -3810,6 +3810,9 @@ pub struct ObservationIndex {
     /// When the collector last heard it confirmed; used instead of a claimed time that lies ahead.
     #[prost(int64, tag = "6")]
     pub arrived_at_ms: i64,
+    /// The host that reported it, where that is another one (a relay).
+    #[prost(string, tag = "7")]
+    pub reporter: ::prost::alloc::string::String,
 }
 /// The verdicts of a host and its users.
 #[derive(Clone, PartialEq, ::prost::Message)]
