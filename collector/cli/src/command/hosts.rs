@@ -1,0 +1,78 @@
+//! `muster hosts`: hosts by filter.
+
+use std::fmt::Write as _;
+
+use comfy_table::Cell;
+
+use super::CommandError;
+use crate::args::HostsArgs;
+use crate::client::{Client, HostFilter};
+use crate::model::{HostSummary, Hosts};
+use crate::output::Out;
+
+/// Hosts asked for at a time.
+const PAGE: u32 = 1_000;
+
+pub(crate) async fn run(client: &mut Client, out: Out, args: HostsArgs) -> Result<(), CommandError> {
+    let filter = HostFilter {
+        forest: args.forest,
+        site: args.site,
+        role: args.role.as_deref().and_then(role),
+        check: args.check,
+        standings: args.standing,
+        name_contains: args.name.to_lowercase(),
+        quiet: args.quiet,
+    };
+    let limit = if args.limit == 0 { usize::MAX } else { args.limit as usize };
+    let mut hosts = Hosts { total: 0, hosts: Vec::new() };
+    let mut token = String::new();
+    loop {
+        let page = u32::try_from(limit - hosts.hosts.len()).unwrap_or(PAGE).min(PAGE);
+        let (more, next) = client.hosts_page(&filter, page, token).await?;
+        hosts.total = more.total;
+        hosts.hosts.extend(more.hosts);
+        token = next;
+        if token.is_empty() || hosts.hosts.len() >= limit {
+            break;
+        }
+    }
+    out.print(&hosts, |out| text(out, &hosts));
+    Ok(())
+}
+
+/// The role of that name.
+pub(super) fn role(name: &str) -> Option<muster_evidence::Role> {
+    muster_evidence::Role::ALL.iter().copied().find(|role| role.name() == name)
+}
+
+fn text(out: &Out, hosts: &Hosts) -> String {
+    if hosts.hosts.is_empty() {
+        return "no host matches".to_owned();
+    }
+    let mut table = out.table(&["HOST", "SITE", "VERDICT", "LAST SEEN", "USERS", "WHY"]);
+    for host in &hosts.hosts {
+        table.add_row([
+            Cell::new(&host.name),
+            Cell::new(host.site.as_deref().unwrap_or("-")),
+            out.standing(&host.standing),
+            Cell::new(format!("{}{}", out.age(host.last_seen), if host.quiet { ", quiet" } else { "" })),
+            Cell::new(if host.users == 0 { "-".to_owned() } else { host.users.to_string() }),
+            Cell::new(why(host)),
+        ]);
+    }
+    Out::keep_whole(&mut table, &[0, 1, 2, 4]);
+    let mut text = table.trim_fmt();
+    let shown = hosts.hosts.len() as u64;
+    if shown < hosts.total {
+        let _ = write!(text, "\n\n{shown} of {} hosts that match (--limit 0 shows all)", hosts.total);
+    }
+    text
+}
+
+fn why(host: &HostSummary) -> String {
+    match &host.worst_check {
+        Some(check) if host.worst_text.is_empty() => check.clone(),
+        Some(check) => format!("{check}: {}", host.worst_text),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,76 @@
+//! `muster sites`: which sites can go, and what stands in the way of the others.
+
+use std::fmt::Write as _;
+
+use comfy_table::Cell;
+
+use super::CommandError;
+use crate::client::Client;
+use crate::model::{Site, Sites};
+use crate::output::{Out, ready_of};
+
+pub(crate) async fn run(client: &mut Client, out: Out, forest: &str, rollouts: &[String]) -> Result<(), CommandError> {
+    let rollouts: Vec<String> = rollouts.iter().map(|word| word.to_lowercase()).collect();
+    let sites = client.sites(forest, &rollouts).await?;
+    out.print(&sites, |out| text(out, &sites));
+    Ok(())
+}
+
+fn text(out: &Out, sites: &Sites) -> String {
+    if sites.sites.is_empty() {
+        return "no sites yet: no host has reported, and no inventory names any".to_owned();
+    }
+    format!(
+        "{}\n\nsnapshot {} of {}, policy revision {}",
+        table(out, &sites.sites),
+        sites.snapshot,
+        sites.as_of.text(),
+        sites.policy_revision
+    )
+}
+
+/// Sites as a table.
+pub(super) fn table(out: &Out, sites: &[Site]) -> String {
+    let mut table =
+        out.table(&["SITE", "VERDICT", "SINCE", "GATE", "USERS READY", "ENDPOINTS READY", "DCS FRESH", "WHY"]);
+    for site in sites {
+        table.add_row([
+            Cell::new(&site.name),
+            out.standing(&site.rollout),
+            Cell::new(out.since(site.rollout_since)),
+            out.standing(&site.gate),
+            Cell::new(ready_of(site.users)),
+            Cell::new(ready_of(site.endpoints)),
+            Cell::new(dcs(site)),
+            Cell::new(why(site)),
+        ]);
+    }
+    Out::keep_whole(&mut table, &[1, 2, 3, 4, 5, 6]);
+    table.trim_fmt()
+}
+
+/// Domain controllers with fresh evidence, out of those expected; without an inventory, out of those that reported.
+pub(super) fn dcs(site: &Site) -> String {
+    match site.dcs_expected {
+        Some(expected) => format!("{}/{expected}", site.dcs_fresh),
+        None => format!("{}/?", site.dcs_fresh),
+    }
+}
+
+/// The first reason, and how many more there are.
+fn why(site: &Site) -> String {
+    let mut text = match site.reasons.first() {
+        Some(reason) => match reason.hosts.first() {
+            Some(host) => format!("{} on {}: {}", reason.check, crate::output::first_label(host), reason.text),
+            None => format!("{}: {}", reason.check, reason.text),
+        },
+        None => String::new(),
+    };
+    if site.reasons.len() > 1 {
+        let _ = write!(text, " (and {} more)", site.reasons.len() - 1);
+    }
+    if !site.qualifiers.is_empty() {
+        let _ = write!(text, "{}[{}]", if text.is_empty() { "" } else { " " }, site.qualifiers.join(", "));
+    }
+    text
+}

@@ -1,0 +1,61 @@
+//! `muster status`: the whole organisation, and what unlocks the most users.
+
+use std::fmt::Write as _;
+
+use super::CommandError;
+use crate::client::Client;
+use crate::model::{Counts, Organisation};
+use crate::output::Out;
+
+pub(crate) async fn run(client: &mut Client, out: Out) -> Result<(), CommandError> {
+    let organisation = client.organisation().await?;
+    out.print(&organisation, |out| text(out, &organisation));
+    Ok(())
+}
+
+fn text(out: &Out, o: &Organisation) -> String {
+    let mut text = format!(
+        "{} {} Go, {} Partly, {} Hold, {} Unknown\n",
+        out.bold("Sites    "),
+        o.sites_go,
+        o.sites_partly,
+        o.sites_hold,
+        o.sites_unknown
+    );
+    for (label, counts) in [("Users    ", o.users), ("Endpoints", o.endpoints), ("DCs      ", o.dcs)] {
+        let _ = writeln!(text, "{} {}", out.bold(label), counted(counts));
+    }
+    let _ = write!(text, "{} {} hosts", out.bold("Reporting"), o.hosts);
+    for (count, what) in [(o.hosts_quiet, "quiet"), (o.hosts_without_site, "without a site")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    if !o.top_reasons.is_empty() {
+        let _ = write!(text, "\n\n{}\n{}", out.bold("What unlocks the most users"), out.reasons(&o.top_reasons));
+    }
+    let _ = write!(
+        text,
+        "\n\nsnapshot {} of {}, policy revision {}, collector {}",
+        o.snapshot,
+        o.as_of.text(),
+        o.policy_revision,
+        o.collector_version
+    );
+    text
+}
+
+/// Counts in words, gravest first, without zeroes.
+pub(super) fn counted(counts: Counts) -> String {
+    let words: Vec<String> = [
+        (counts.blocked, "blocked"),
+        (counts.unknown, "unknown"),
+        (counts.advisory, "advisory"),
+        (counts.ready, "ready"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}

@@ -1,0 +1,67 @@
+//! `muster user SID`: one user on every endpoint, and the user's keys in the directory.
+
+use std::fmt::Write as _;
+
+use comfy_table::Cell;
+
+use super::{CommandError, host};
+use crate::client::Client;
+use crate::model::{DirectoryKeys, User};
+use crate::output::Out;
+
+pub(crate) async fn run(client: &mut Client, out: Out, sid: &str, all: bool) -> Result<(), CommandError> {
+    let user = client.user(sid).await?;
+    out.print(&user, |out| text(out, &user, all));
+    Ok(())
+}
+
+fn text(out: &Out, user: &User, all: bool) -> String {
+    let mut text = format!(
+        "{}  {}  counted at {}",
+        out.bold(&user.sid),
+        out.word(&user.standing),
+        user.counted_at.as_deref().unwrap_or("no site")
+    );
+    for endpoint in &user.endpoints {
+        let _ = write!(text, "\n\n{}\n{}", host::headline(out, &endpoint.host), out.verdicts(&endpoint.verdicts, all));
+    }
+    let _ = write!(text, "\n\n{}\n{}", out.bold("Keys in the directory"), keys(out, user));
+    text
+}
+
+fn keys(out: &Out, user: &User) -> String {
+    let Some(DirectoryKeys { undecodable, left_out, keys }) = &user.directory_keys else {
+        return if user.directory_complete {
+            "none".to_owned()
+        } else {
+            "not known: the directory has not been read completely".to_owned()
+        };
+    };
+    let mut table = out.table(&["KEY ID", "FOR", "MADE", "DEVICE", "REMARK"]);
+    for key in keys {
+        let mut remarks: Vec<String> = Vec::new();
+        if key.roca == Some(true) {
+            remarks.push("weak (CVE-2017-15361)".to_owned());
+        }
+        if key.key_hash_valid == Some(false) {
+            remarks.push("its hash does not match".to_owned());
+        }
+        if !key.remark.is_empty() {
+            remarks.push(key.remark.to_string());
+        }
+        table.add_row([
+            Cell::new(key.key_id.map_or_else(|| "-".to_owned(), |id| format!("{}…", &id.to_string()[..16]))),
+            Cell::new(format!("{:?}", key.usage)),
+            Cell::new(key.created_at.map_or_else(|| "-".to_owned(), |at| at.to_string())),
+            Cell::new(key.device_id.map_or_else(|| "-".to_owned(), |id| id.to_string())),
+            Cell::new(remarks.join("; ")),
+        ]);
+    }
+    let mut text = if keys.is_empty() { "none that can be read".to_owned() } else { table.trim_fmt() };
+    for (count, what) in [(*undecodable, "values cannot be decoded"), (*left_out, "more are left out")] {
+        if count > 0 {
+            let _ = write!(text, "\n{count} {what}");
+        }
+    }
+    text
+}

@@ -1,0 +1,330 @@
+//! What commands print: the answers of the collector in plain structures, which are also the JSON output.
+//!
+//! Times are RFC 3339 texts, words are those of the domain (`blocked`, `Go`), and what is not known is `null`.
+
+use serde::Serialize;
+
+/// Counts by standing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    pub(crate) ready: u64,
+    pub(crate) advisory: u64,
+    pub(crate) blocked: u64,
+    pub(crate) unknown: u64,
+    pub(crate) not_applicable: u64,
+}
+
+impl Counts {
+    /// Everything that counts: what is not applicable counts nowhere.
+    pub(crate) const fn total(&self) -> u64 {
+        self.ready + self.advisory + self.blocked + self.unknown
+    }
+}
+
+/// The organisation in one look.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Organisation {
+    pub(crate) snapshot: u64,
+    pub(crate) as_of: Time,
+    pub(crate) policy_revision: u64,
+    pub(crate) collector_version: String,
+    pub(crate) sites_go: u64,
+    pub(crate) sites_partly: u64,
+    pub(crate) sites_hold: u64,
+    pub(crate) sites_unknown: u64,
+    pub(crate) users: Counts,
+    pub(crate) endpoints: Counts,
+    pub(crate) dcs: Counts,
+    pub(crate) hosts: u64,
+    pub(crate) hosts_quiet: u64,
+    pub(crate) hosts_without_site: u64,
+    pub(crate) top_reasons: Vec<Reason>,
+}
+
+/// Sites and the state they were read from.
+#[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the field names are the keys of the JSON output")]
+pub(crate) struct Sites {
+    pub(crate) snapshot: u64,
+    pub(crate) as_of: Time,
+    pub(crate) policy_revision: u64,
+    pub(crate) sites: Vec<Site>,
+}
+
+/// A site's readiness.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Site {
+    pub(crate) forest: String,
+    pub(crate) name: String,
+    pub(crate) rollout: String,
+    pub(crate) rollout_since: Time,
+    pub(crate) gate: String,
+    pub(crate) users: Counts,
+    pub(crate) users_seen: u64,
+    pub(crate) users_quiet: u64,
+    pub(crate) endpoints: Counts,
+    pub(crate) endpoints_quiet: u64,
+    pub(crate) endpoints_expected: Option<u64>,
+    pub(crate) endpoints_fresh: u64,
+    /// `null` without an inventory.
+    pub(crate) dcs_expected: Option<u64>,
+    pub(crate) dcs_reporting: u64,
+    pub(crate) dcs_fresh: u64,
+    pub(crate) qualifiers: Vec<String>,
+    pub(crate) reasons: Vec<Reason>,
+}
+
+/// One reason why something is not ready.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Reason {
+    pub(crate) check: String,
+    pub(crate) standing: String,
+    pub(crate) text: String,
+    pub(crate) remedy: String,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) host_count: u64,
+    pub(crate) users_affected: u64,
+    pub(crate) since: Time,
+    pub(crate) in_gate: bool,
+}
+
+/// One site in full.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SiteDetail {
+    pub(crate) as_of: Time,
+    pub(crate) policy_revision: u64,
+    pub(crate) site: Site,
+    pub(crate) dcs: Vec<Dc>,
+    pub(crate) dcs_missing: Vec<String>,
+    pub(crate) checks: Vec<CheckCounts>,
+}
+
+/// A domain controller in its site.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Dc {
+    pub(crate) host: String,
+    pub(crate) standing: String,
+    pub(crate) capability: String,
+    pub(crate) operating_system: String,
+    pub(crate) certificate_not_after: Option<Time>,
+    pub(crate) last_seen: Time,
+    pub(crate) quiet: bool,
+    pub(crate) expected: bool,
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// A check counted over a site.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CheckCounts {
+    pub(crate) check: String,
+    pub(crate) title: String,
+    pub(crate) counts: Counts,
+}
+
+/// A verdict with its words.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) check: String,
+    pub(crate) title: String,
+    pub(crate) standing: String,
+    pub(crate) seen: String,
+    pub(crate) needed: String,
+    pub(crate) remedy: String,
+    pub(crate) source: String,
+    pub(crate) since: Time,
+    pub(crate) valid_until: Option<Time>,
+    pub(crate) evidence_at: Option<Time>,
+    pub(crate) waived: Option<String>,
+    /// What it was before silence made it unknown.
+    pub(crate) before_silence: Option<String>,
+}
+
+/// Hosts in a list.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Hosts {
+    pub(crate) total: u64,
+    pub(crate) hosts: Vec<HostSummary>,
+}
+
+/// A host in a list.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostSummary {
+    pub(crate) number: u64,
+    pub(crate) name: String,
+    pub(crate) forest: Option<String>,
+    pub(crate) site: Option<String>,
+    pub(crate) roles: Vec<String>,
+    pub(crate) standing: String,
+    pub(crate) worst_check: Option<String>,
+    pub(crate) worst_text: String,
+    pub(crate) last_seen: Time,
+    pub(crate) quiet: bool,
+    pub(crate) probe_version: String,
+    pub(crate) operating_system: String,
+    pub(crate) users: u32,
+}
+
+/// One host in full.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostDetail {
+    pub(crate) host: HostSummary,
+    pub(crate) site_origin: String,
+    pub(crate) first_seen: Time,
+    pub(crate) conflict: bool,
+    pub(crate) policy_revision: u64,
+    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) users: Vec<HostUser>,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) transitions: Vec<Transition>,
+}
+
+/// A user on a host.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostUser {
+    pub(crate) sid: String,
+    pub(crate) standing: String,
+    pub(crate) last_seen: Time,
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// One observation, as it stands with the collector.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Evidence {
+    pub(crate) kind: String,
+    pub(crate) subject: String,
+    pub(crate) outcome: String,
+    /// What it says, in the words of the vocabulary; `null` where there is nothing to say.
+    pub(crate) says: Option<serde_json::Value>,
+    pub(crate) observed_at: Time,
+    pub(crate) context: String,
+    pub(crate) origin: String,
+    pub(crate) reporter: Option<String>,
+}
+
+/// One user on every endpoint.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct User {
+    pub(crate) sid: String,
+    pub(crate) standing: String,
+    pub(crate) counted_at: Option<String>,
+    pub(crate) directory_complete: bool,
+    pub(crate) directory_keys: Option<DirectoryKeys>,
+    pub(crate) endpoints: Vec<UserEndpoint>,
+}
+
+/// A user's keys in the directory.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct DirectoryKeys {
+    pub(crate) undecodable: u32,
+    pub(crate) left_out: u32,
+    pub(crate) keys: Vec<muster_evidence::DirectoryKey>,
+}
+
+/// A user on one endpoint.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct UserEndpoint {
+    pub(crate) host: HostSummary,
+    pub(crate) last_seen: Time,
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// A change of a verdict.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Transition {
+    pub(crate) number: u64,
+    pub(crate) at: Time,
+    pub(crate) forest: Option<String>,
+    pub(crate) site: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) subject: String,
+    pub(crate) check: Option<String>,
+    pub(crate) from: Option<String>,
+    pub(crate) to: String,
+    pub(crate) reason: String,
+    pub(crate) policy_revision: u64,
+}
+
+/// Transitions, and where to go on.
+#[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the field names are the keys of the JSON output")]
+pub(crate) struct Transitions {
+    pub(crate) transitions: Vec<Transition>,
+    pub(crate) next_after: u64,
+    pub(crate) more: bool,
+}
+
+/// What `watch` prints.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Change {
+    pub(crate) snapshot: u64,
+    pub(crate) as_of: Time,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) transitions: Vec<Transition>,
+}
+
+/// A revision of the policy.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Policy {
+    pub(crate) revision: u64,
+    pub(crate) applied_at: Time,
+    pub(crate) applied_by: String,
+    pub(crate) text: String,
+    pub(crate) effective: String,
+}
+
+/// What a policy would change.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Plan {
+    pub(crate) base_revision: u64,
+    pub(crate) problems: Vec<String>,
+    pub(crate) verdicts_changed: u64,
+    pub(crate) sites_changed: Vec<SiteChange>,
+}
+
+/// A site whose verdict would change.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SiteChange {
+    pub(crate) forest: String,
+    pub(crate) site: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+}
+
+/// What applying a policy answered.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AppliedPolicy {
+    pub(crate) revision: u64,
+    pub(crate) problems: Vec<String>,
+}
+
+/// An accepted deviation.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Waiver {
+    pub(crate) number: u64,
+    pub(crate) check: String,
+    pub(crate) host: Option<String>,
+    pub(crate) forest: Option<String>,
+    pub(crate) site: Option<String>,
+    pub(crate) who: String,
+    pub(crate) reason: String,
+    pub(crate) created_at: Time,
+    pub(crate) expires_at: Time,
+    pub(crate) removed: bool,
+}
+
+/// A point in time from the wire: an RFC 3339 text in JSON, an age for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Time(pub(crate) i64);
+
+impl Time {
+    /// The RFC 3339 text; a time outside the calendar is shown as its number.
+    pub(crate) fn text(self) -> String {
+        muster_evidence::Timestamp::from_unix_ms(self.0).map_or_else(|_| format!("{} ms", self.0), |at| at.to_string())
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text())
+    }
+}

@@ -1,0 +1,288 @@
+//! How answers look: tables that fit a terminal, colour only on one, JSON for programs.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::ValueEnum;
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use serde::Serialize;
+
+use crate::model::{Counts, Reason, Time, Verdict};
+
+/// Width used where there is no terminal.
+const WIDTH_WITHOUT_TERMINAL: u16 = 120;
+
+/// Least width at which tables still read well.
+const LEAST_WIDTH: u16 = 60;
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables for people.
+    #[default]
+    Table,
+    /// JSON for programs.
+    Json,
+}
+
+/// The output of one command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Out {
+    format: Format,
+    colour: bool,
+    width: u16,
+    now: Time,
+}
+
+impl Out {
+    /// The output of this process. Colour only on a terminal, and not where `NO_COLOR` is set.
+    pub(crate) fn new(format: Format) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let width =
+            if terminal { Table::new().width().unwrap_or(WIDTH_WITHOUT_TERMINAL) } else { WIDTH_WITHOUT_TERMINAL };
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            format,
+            colour: terminal && !no_colour,
+            width: width.max(LEAST_WIDTH),
+            now: Time(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// The time of this command, which ages are counted from.
+    pub(crate) const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Prints an answer: the value as JSON, or the text made for people.
+    pub(crate) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&Self) -> String) {
+        match self.format {
+            Format::Json => {
+                // Our own structures have text keys only, so serialising cannot fail.
+                let json = serde_json::to_string_pretty(value).unwrap_or_default();
+                line(&json);
+            }
+            Format::Table => line(text(self).trim_end()),
+        }
+    }
+
+    /// Prints one of many answers: JSON on one line, so that a stream stays readable line by line.
+    pub(crate) fn print_one<T: Serialize>(&self, value: &T, text: impl FnOnce(&Self) -> String) {
+        match self.format {
+            Format::Json => line(&serde_json::to_string(value).unwrap_or_default()),
+            Format::Table => line(text(self).trim_end()),
+        }
+    }
+
+    /// A table with these headings.
+    pub(crate) fn table(&self, headings: &[&str]) -> Table {
+        let mut table = Table::new();
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(self.width)
+            .set_header(headings.iter().map(|heading| {
+                if self.colour { Cell::new(heading).add_attribute(Attribute::Dim) } else { Cell::new(heading) }
+            }));
+        if self.colour {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        table
+    }
+
+    /// Keeps a column's words on one line.
+    pub(crate) fn keep_whole(table: &mut Table, columns: &[usize]) {
+        for &column in columns {
+            if let Some(column) = table.column_mut(column) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+    }
+
+    /// Bounds a column's width.
+    pub(crate) fn at_most(table: &mut Table, column: usize, width: u16) {
+        if let Some(column) = table.column_mut(column) {
+            column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(width)));
+        }
+    }
+
+    /// A cell with a standing or rollout verdict, coloured by its gravity.
+    pub(crate) fn standing(&self, word: &str) -> Cell {
+        let cell = Cell::new(word);
+        if self.colour { cell.fg(colour_of(word)) } else { cell }
+    }
+
+    /// The same word in running text.
+    pub(crate) fn word(&self, word: &str) -> String {
+        if !self.colour {
+            return word.to_owned();
+        }
+        let code = match colour_of(word) {
+            Color::Green => "32",
+            Color::Yellow => "33",
+            Color::Red => "31",
+            Color::Magenta => "35",
+            _ => "2",
+        };
+        format!("\x1b[{code}m{word}\x1b[0m")
+    }
+
+    /// A heading in running text.
+    pub(crate) fn bold(&self, text: &str) -> String {
+        if self.colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// How long ago something was, or how long it is until then.
+    pub(crate) fn age(&self, at: Time) -> String {
+        let seconds = (self.now.0 - at.0) / 1_000;
+        if seconds < 0 { format!("in {}", span(-seconds)) } else { format!("{} ago", span(seconds)) }
+    }
+
+    /// Since when something is so.
+    pub(crate) fn since(&self, at: Time) -> String {
+        span(((self.now.0 - at.0) / 1_000).max(0))
+    }
+
+    /// Verdicts as a table, worst first; what is not applicable only where `all` is asked for.
+    pub(crate) fn verdicts(&self, verdicts: &[Verdict], all: bool) -> String {
+        let mut shown: Vec<&Verdict> = verdicts.iter().filter(|v| all || v.standing != "not-applicable").collect();
+        shown.sort_by_key(|verdict| std::cmp::Reverse(gravity(&verdict.standing)));
+        let mut table = self.table(&["CHECK", "VERDICT", "SINCE", "SEEN, AND WHAT TO DO"]);
+        for verdict in &shown {
+            table.add_row([
+                Cell::new(&verdict.check),
+                self.standing(&verdict.standing),
+                Cell::new(self.since(verdict.since)),
+                Cell::new(self.explain(verdict)),
+            ]);
+        }
+        Self::keep_whole(&mut table, &[0, 1, 2]);
+        let mut text = if shown.is_empty() { String::new() } else { table.trim_fmt() };
+        let hidden = verdicts.len() - shown.len();
+        if hidden > 0 {
+            let _ = write!(text, "\n{hidden} checks do not apply here (--all shows them)");
+        }
+        text
+    }
+
+    fn explain(&self, verdict: &Verdict) -> String {
+        let mut text = match verdict.standing.as_str() {
+            "unknown" => format!("{}: {}", verdict.seen, verdict.needed),
+            _ => verdict.seen.clone(),
+        };
+        if matches!(verdict.standing.as_str(), "blocked" | "advisory") {
+            if !verdict.needed.is_empty() {
+                let _ = write!(text, "\nneeded: {}", verdict.needed);
+            }
+            if !verdict.remedy.is_empty() {
+                let _ = write!(text, "\nremedy: {}", verdict.remedy);
+            }
+            if !verdict.source.is_empty() {
+                let _ = write!(text, "\nsource: {}", verdict.source);
+            }
+        }
+        if let Some(until) = verdict.valid_until {
+            let _ = write!(text, "\nholds until {} ({})", until.text(), self.age(until));
+        }
+        if let Some(waived) = &verdict.waived {
+            let _ = write!(text, "\nwaived: {waived}");
+        }
+        text
+    }
+
+    /// Reasons, worst first.
+    pub(crate) fn reasons(&self, reasons: &[Reason]) -> String {
+        let mut table = self.table(&["STANDING", "CHECK", "USERS", "ON", "WHY, AND WHAT TO DO"]);
+        for reason in reasons {
+            let mut why = reason.text.clone();
+            if !reason.remedy.is_empty() {
+                let _ = write!(why, "\nremedy: {}", reason.remedy);
+            }
+            let mut on = reason.hosts.iter().take(3).map(|host| first_label(host)).collect::<Vec<_>>().join(", ");
+            if reason.host_count > 3 {
+                let _ = write!(on, " and {} more", reason.host_count - 3);
+            }
+            table.add_row([
+                self.standing(&reason.standing),
+                Cell::new(if reason.in_gate { format!("{} (gate)", reason.check) } else { reason.check.clone() }),
+                Cell::new(reason.users_affected),
+                Cell::new(on),
+                Cell::new(why),
+            ]);
+        }
+        Self::keep_whole(&mut table, &[0, 1, 2]);
+        Self::at_most(&mut table, 3, 24);
+        table.trim_fmt()
+    }
+}
+
+/// Writes a line; a reader that went away, as with `| head`, is no error of ours.
+fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// The name up to its first dot, which is how people call a host.
+pub(crate) fn first_label(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+/// Users or hosts that are ready, out of those that count: `4/5`.
+pub(crate) fn ready_of(counts: Counts) -> String {
+    let total = counts.total();
+    if total == 0 { "-".to_owned() } else { format!("{}/{total}", counts.ready + counts.advisory) }
+}
+
+/// A span of time in its largest unit, such as `3 d` or `40 s`.
+fn span(seconds: i64) -> String {
+    for (unit, size) in [("y", 31_557_600), ("d", 86_400), ("h", 3_600), ("min", 60)] {
+        if seconds >= 2 * size || (seconds >= size && seconds % size == 0) {
+            return format!("{} {unit}", seconds / size);
+        }
+    }
+    format!("{seconds} s")
+}
+
+fn gravity(standing: &str) -> u8 {
+    match standing {
+        "blocked" => 4,
+        "unknown" => 3,
+        "advisory" => 2,
+        "ready" => 1,
+        _ => 0,
+    }
+}
+
+fn colour_of(word: &str) -> Color {
+    match word {
+        "ready" | "Go" => Color::Green,
+        "advisory" | "Partly" => Color::Yellow,
+        "blocked" | "Hold" => Color::Red,
+        "unknown" | "Unknown" => Color::Magenta,
+        _ => Color::DarkGrey,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_use_the_largest_unit_that_reads_well() {
+        for (seconds, text) in
+            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (90, "90 s"), (150, "2 min"), (7_200, "2 h"), (200_000, "2 d")]
+        {
+            assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn an_advisory_counts_as_ready_and_a_gap_does_not() {
+        let counts = Counts { ready: 3, advisory: 1, blocked: 0, unknown: 1, not_applicable: 7 };
+        assert_eq!(ready_of(counts), "4/5");
+        assert_eq!(ready_of(Counts::default()), "-");
+    }
+}
