@@ -155,8 +155,13 @@ impl Status {
         // Tenant and key stood in Device State up to 1709.
         let details = |key| self.value(&[DEVICE_DETAILS, DEVICE_STATE], key).filter(|value| !value.is_empty());
         let device_auth = details("DeviceAuthStatus").map(device_auth);
-        // Device Details follows Device State. Cut off in either, a missing answer is not one that is not shown.
-        let cut = !device_state.complete || self.section(DEVICE_DETAILS).is_some_and(|section| !section.complete);
+        // Device Details follows Device State, so either may be where the text was cut off, and then a missing answer
+        // is not one that is not shown. A later section, or a proven end, shows that there was none.
+        let details_whole = match self.section(DEVICE_DETAILS) {
+            Some(section) => section.complete,
+            None => self.ending.is_proven() || self.sections.last().is_some_and(|last| last.title != DEVICE_STATE),
+        };
+        let cut = !device_state.complete || !details_whole;
         if cut && flags[0] == Tristate::Yes && device_auth.is_none() {
             return incomplete("the text ends before `DeviceAuthStatus` of section `Device Details`");
         }
@@ -343,4 +348,118 @@ fn validity(value: &str) -> (Option<Timestamp>, Option<Timestamp>) {
 fn time(value: &str) -> Option<Timestamp> {
     let (date, clock) = value.trim().strip_suffix(" UTC")?.trim_end().split_once(' ')?;
     format!("{date}T{}Z", clock.trim()).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::dsregcmd::parse;
+
+    #[test]
+    fn accounts_of_people_and_of_the_system() {
+        for (value, name, upn, service) in [
+            ("CORP\\ada, ada@example.com", "CORP\\ada", Some("ada@example.com"), false),
+            ("AzureAD\\AdaPilot, ada@example.com", "AzureAD\\AdaPilot", Some("ada@example.com"), false),
+            ("CORP\\ada", "CORP\\ada", None, false),
+            ("CORP\\ada,", "CORP\\ada", None, false),
+            ("ada@example.com", "ada@example.com", Some("ada@example.com"), false),
+            ("NT AUTHORITY\\SYSTEM", "NT AUTHORITY\\SYSTEM", None, true),
+            ("NT-AUTORIT\u{c4}T\\SYSTEM", "NT-AUTORIT\u{c4}T\\SYSTEM", None, true),
+            ("AUTORITE NT\\Syst\u{e8}me", "AUTORITE NT\\Syst\u{e8}me", None, true),
+            ("CORP\\PC-0417$, PC-0417$@corp.example", "CORP\\PC-0417$", Some("PC-0417$@corp.example"), true),
+            ("SYSTEM", "SYSTEM", None, true),
+            ("NT-CORP\\ada", "NT-CORP\\ada", None, false),
+        ] {
+            let account = Account::read(value).unwrap();
+            assert_eq!(account.name.as_str(), name);
+            assert_eq!(account.upn.as_ref().map(Text::as_str), upn, "{value}");
+            assert_eq!(account.is_service(), service, "{value}");
+        }
+        assert_eq!(Account::read(""), None);
+    }
+
+    #[test]
+    fn identities_compare_without_case() {
+        let account = Account::read("CORP\\ada, Ada@example.com").unwrap();
+        for (identity, same) in [
+            ("ada@EXAMPLE.com", true),
+            ("corp\\ADA", true),
+            ("ada", true),
+            ("ada@corp.example", false),
+            ("OTHER\\ada", false),
+            ("eve@example.com", false),
+        ] {
+            assert_eq!(account.is(identity), same, "{identity}");
+        }
+    }
+
+    #[test]
+    fn the_context_is_a_service_wherever_the_text_says_so() {
+        let status = |diagnostics: &str| {
+            parse(&format!("| Device State |\n AzureAdJoined : YES\n| Diagnostic Data |\n{diagnostics}")).unwrap()
+        };
+        let person = " Executing Account Name : CORP\\ada, ada@example.com\n";
+        let system = " Executing Account Name : NT AUTHORITY\\SYSTEM\n";
+        for (diagnostics, told, expected) in [
+            (person, None, Context::UserSession),
+            (person, Some(Context::Unknown), Context::UserSession),
+            (person, Some(Context::Service), Context::Service),
+            (system, None, Context::Service),
+            (system, Some(Context::UserSession), Context::Service),
+            (" User Context : SYSTEM\n", Some(Context::UserSession), Context::Service),
+            (" User Context : UN-ELEVATED User\n", None, Context::UserSession),
+            (" User Context : ELEVATED User\n", None, Context::Unknown),
+            (" User Context : ELEVATED User\n", Some(Context::UserSession), Context::UserSession),
+            ("", None, Context::Unknown),
+            ("", Some(Context::UserSession), Context::UserSession),
+        ] {
+            assert_eq!(status(diagnostics).facts(told).context, expected, "{diagnostics} {told:?}");
+        }
+    }
+
+    #[test]
+    fn times_need_their_zone() {
+        let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+        for (value, expected) in [
+            ("2026-03-02 08:44:19.512 UTC", at("2026-03-02T08:44:19.512Z")),
+            ("2026-03-02 08:44:19 UTC", at("2026-03-02T08:44:19Z")),
+            ("2026-03-02 08:44:19", None),
+            ("2026-03-02 08:44:19 CET", None),
+            ("2026-13-02 08:44:19 UTC", None),
+            ("UTC", None),
+            ("", None),
+        ] {
+            assert_eq!(time(value), expected, "{value}");
+        }
+        assert_eq!(
+            validity("[ 2026-01-14 07:20:11 UTC -- 2036-01-14 07:50:11.000 UTC ]"),
+            (at("2026-01-14T07:20:11Z"), at("2036-01-14T07:50:11Z"))
+        );
+        assert_eq!(validity("2026-01-14 07:20:11 UTC"), (None, None));
+    }
+
+    #[test]
+    fn codes_with_and_without_parentheses() {
+        for (value, code) in [
+            ("ERROR 0xd0020017", Some("0xd0020017")),
+            ("ERROR (0xd0020017)", Some("0xd0020017")),
+            ("ERROR", None),
+            ("0x", None),
+        ] {
+            assert_eq!(error_code(value), code, "{value}");
+        }
+    }
+
+    #[test]
+    fn observations_speak_of_the_host_and_of_the_user_that_is_known() {
+        let status = parse("| Device State |\n AzureAdJoined : YES\n").unwrap();
+        let at = "2026-03-02T08:00:00Z".parse().unwrap();
+        let kinds = |user: Option<&Sid>| -> Vec<Kind> {
+            let observations = status.facts(None).into_observations(user, at, Origin::Capture);
+            observations.iter().map(|observation| observation.key.kind).collect()
+        };
+        assert_eq!(kinds(None), [Kind::JoinState]);
+        let sid = "S-1-5-21-1-2-3-1104".parse().unwrap();
+        assert_eq!(kinds(Some(&sid)), [Kind::JoinState, Kind::Prt, Kind::Ngc, Kind::NgcPrerequisites]);
+    }
 }

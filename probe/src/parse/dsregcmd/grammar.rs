@@ -131,9 +131,7 @@ pub fn parse(text: &str) -> Result<Status, InvalidStatus> {
     let mut reader = Reader::default();
     // A progress line is overwritten by a carriage return without a line feed, so each of the three ends a line.
     for (index, raw) in text.split(['\n', '\r']).enumerate() {
-        if reader.read_line(index, raw)? == Continue::No {
-            break;
-        }
+        reader.read_line(index, raw)?;
     }
     let status = reader.finish();
     if status.sections.iter().any(|section| KNOWN_TITLES.contains(&section.title.as_str())) {
@@ -178,12 +176,6 @@ impl Section {
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Continue {
-    Yes,
-    No,
-}
-
 #[derive(Default)]
 struct Reader {
     sections: Vec<Section>,
@@ -203,25 +195,29 @@ struct Wrap {
 }
 
 impl Reader {
-    fn read_line(&mut self, index: usize, raw: &str) -> Result<Continue, InvalidStatus> {
+    fn read_line(&mut self, index: usize, raw: &str) -> Result<(), InvalidStatus> {
         let raw = unquote(raw);
         let line = raw.trim();
+        if title(line) == Some("Device State") && self.sections.iter().any(|section| section.title == "Device State") {
+            return Err(InvalidStatus::SeveralOutputs { line: index + 1 });
+        }
+        if self.ending.is_some() {
+            return Ok(());
+        }
         if line.is_empty() {
             self.may_wrap = None;
-            return Ok(Continue::Yes);
+            return Ok(());
         }
         if is_border(line) {
-            // A border closes a section or opens the next; either way the one before is whole.
+            // A border after fields closes the section or opens the next: either way it is whole. Before any field it
+            // is the lower border of the title.
             if let Some(section) = self.sections.last_mut() {
-                section.complete = true;
+                section.complete = !section.fields.is_empty();
             }
             self.may_wrap = None;
-            return Ok(Continue::Yes);
+            return Ok(());
         }
         if let Some(title) = title(line) {
-            if title == "Device State" && self.sections.iter().any(|section| section.title == title) {
-                return Err(InvalidStatus::SeveralOutputs { line: index + 1 });
-            }
             if self.sections.len() == MAX_SECTIONS {
                 return Err(InvalidStatus::TooMuch { what: "sections", limit: MAX_SECTIONS });
             }
@@ -235,16 +231,16 @@ impl Reader {
                 unparsed: Vec::new(),
             });
             self.may_wrap = None;
-            return Ok(Continue::Yes);
+            return Ok(());
         }
         // Prompts, notes and progress before the first section are none of our business.
-        let Some(section) = self.sections.last_mut() else { return Ok(Continue::Yes) };
+        let Some(section) = self.sections.last_mut() else { return Ok(()) };
         if is_trailer(line) || is_prompt(line) {
             self.ending = Some(if is_trailer(line) { Ending::Trailer } else { Ending::Prompt });
-            return Ok(Continue::No);
+            return Ok(());
         }
         if is_noise(line) {
-            return Ok(Continue::Yes);
+            return Ok(());
         }
         let indent = raw.len() - raw.trim_start().len();
         if let Some(wrap) = self.may_wrap
@@ -261,7 +257,7 @@ impl Reader {
                 }
             }
             self.may_wrap = Some(Wrap { full: fills(raw, raw.chars().count()), indented: wrap.indented });
-            return Ok(Continue::Yes);
+            return Ok(());
         }
         self.may_wrap = None;
         let secret = section.is_secret();
@@ -271,7 +267,7 @@ impl Reader {
                 section.unparsed.push(printable(line, 256));
             }
             self.unparsed += 1;
-            return Ok(Continue::Yes);
+            return Ok(());
         };
         if section.fields.len() == MAX_FIELDS {
             return Err(InvalidStatus::TooMuch { what: "fields in one section", limit: MAX_FIELDS });
@@ -285,16 +281,15 @@ impl Reader {
         }
         let value = if secret { String::new() } else { value.to_owned() };
         section.fields.push(Field { key: key.to_owned(), value, redacted: secret });
-        Ok(Continue::Yes)
+        Ok(())
     }
 
     fn finish(mut self) -> Status {
         let ending = self.ending.unwrap_or_else(|| {
-            let last = self.sections.last();
-            let whole = last.is_some_and(|section| {
-                section.fields.last().is_some_and(|field| {
-                    field.key == "PreReqResult" && matches!(field.value.as_str(), "WillProvision" | "WillNotProvision")
-                }) && section.unparsed.is_empty()
+            // Half a word would be a line that was cut, so the value must be one of the two.
+            let last_field = self.sections.last().and_then(|section| section.fields.last());
+            let whole = last_field.is_some_and(|field| {
+                field.key == "PreReqResult" && matches!(field.value.as_str(), "WillProvision" | "WillNotProvision")
             });
             if whole { Ending::LastField } else { Ending::Open }
         });
@@ -367,4 +362,133 @@ fn split_field(line: &str) -> Option<(&str, &str)> {
     // `KeySignTest: : PASSED` carries a second colon.
     let key = key.strip_suffix(':').unwrap_or(key).trim_end();
     (!key.is_empty()).then_some((key, value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVICE_STATE: &str = "+---+\n| Device State |\n+---+\n\n             AzureAdJoined : YES\n";
+
+    fn fields(text: &str) -> Vec<(String, String)> {
+        let status = parse(&format!("{DEVICE_STATE}{text}")).unwrap();
+        let fields = &status.section("Device State").unwrap().fields;
+        fields.iter().skip(1).map(|field| (field.key.clone(), field.value.clone())).collect()
+    }
+
+    #[test]
+    fn one_line_one_field() {
+        for (line, key, value) in [
+            ("              KeySignTest: : PASSED", "KeySignTest", "PASSED"),
+            ("               KeySignTest : PASSED", "KeySignTest", "PASSED"),
+            ("               KeySignTest: :", "KeySignTest", ""),
+            ("                    MdmUrl : ", "MdmUrl", ""),
+            ("                    MdmUrl :", "MdmUrl", ""),
+            ("MdmUrl : https://a.example:443/x : y", "MdmUrl", "https://a.example:443/x : y"),
+            ("               Client Time : 2026-03-02 09:41:27.000 UTC", "Client Time", "2026-03-02 09:41:27.000 UTC"),
+            ("> >     AzureAdJoined : NO", "AzureAdJoined", "NO"),
+            ("\t  TenantName : Gr\u{fc}nwald\t", "TenantName", "Gr\u{fc}nwald"),
+        ] {
+            assert_eq!(fields(line), [(key.to_owned(), value.to_owned())], "{line}");
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_wrapped_is_joined() {
+        let long = format!("               SettingsUrl : https://{}", "a".repeat(43));
+        assert_eq!(long.len(), 80);
+        for (text, values) in [
+            // Filled to the edge, in the middle of a word.
+            (format!("{long}\nbcd\n"), vec![format!("https://{}bcd", "a".repeat(43))]),
+            // The remainder holds what looks like a separator, but a key would be indented.
+            (format!("{long}\nb : c\n"), vec![format!("https://{}b : c", "a".repeat(43))]),
+            // The wrap fell on a blank, which was lost with the line's end.
+            (format!("{}\nb\n", &long[..79]), vec![format!("https://{} b", "a".repeat(42))]),
+            // The next line is a field of its own.
+            (format!("{long}\n      Idp : x\n"), vec![format!("https://{}", "a".repeat(43)), "x".to_owned()]),
+            // Cut in the middle of the next key: not part of the value.
+            (format!("{long}\n      JoinSr"), vec![format!("https://{}", "a".repeat(43))]),
+            // Short lines never wrap, whatever follows.
+            ("   TenantName : Example\nLtd\n".to_owned(), vec!["Example".to_owned()]),
+            // Prose may hold line breaks.
+            ("   Server Message : The object\nis not found.\n".to_owned(), vec!["The object is not found.".to_owned()]),
+            // A blank line ends every value.
+            (format!("{long}\n\nbcd\n"), vec![format!("https://{}", "a".repeat(43))]),
+        ] {
+            let found: Vec<String> = fields(&text).into_iter().map(|(_, value)| value).collect();
+            assert_eq!(found, values, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_proven_or_open() {
+        let ngc = "+---+\n| Ngc Prerequisite Check |\n+---+\n";
+        for (text, ending, complete) in [
+            (String::new(), Ending::Open, false),
+            (
+                "\nFor more information, please visit https://www.microsoft.com/aadjerrors".to_owned(),
+                Ending::Trailer,
+                true,
+            ),
+            ("\nC:\\Users\\ada>".to_owned(), Ending::Prompt, true),
+            ("\nPS C:\\> echo 1\n1".to_owned(), Ending::Prompt, true),
+            ("\n+---+\n".to_owned(), Ending::Open, true),
+            ("\n+---+\n| Device Det".to_owned(), Ending::Open, true),
+            (format!("{ngc} PreReqResult : WillProvision"), Ending::LastField, true),
+            (format!("{ngc} PreReqResult : WillProvision\n\nKind regards, Ada"), Ending::LastField, true),
+            (format!("{ngc} PreReqResult : WillProv"), Ending::Open, true),
+            (format!("{ngc} DeviceEligible : YES"), Ending::Open, true),
+        ] {
+            let status = parse(&format!("{DEVICE_STATE}{text}")).unwrap();
+            assert_eq!(status.ending, ending, "{text}");
+            assert_eq!(status.is_complete("Device State"), complete, "{text}");
+            let last_is_complete = status.sections.last().unwrap().complete;
+            assert!(last_is_complete || !ending.is_proven(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_status_is_named() {
+        for (text, error) in [
+            (" \n\t", "text is empty (expected the output of `dsregcmd /status`)"),
+            (
+                "\n  bash: dsregcmd: command not found",
+                "text is not the output of `dsregcmd /status`: expected a section such as `| Device State |`, \
+                 found `bash: dsregcmd: command not found`",
+            ),
+            (
+                "+---+\n| Name | Size |\n+---+\n",
+                "text is not the output of `dsregcmd /status`: expected a section such as `| Device State |`, found `+---+`",
+            ),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), error);
+        }
+        let twice = format!("{DEVICE_STATE}\n{DEVICE_STATE}");
+        assert_eq!(parse(&twice).unwrap_err(), InvalidStatus::SeveralOutputs { line: 8 });
+    }
+
+    #[test]
+    fn bounds_hold() {
+        let many_fields = "a : b\n".repeat(MAX_FIELDS + 1);
+        let many_sections = "| A |\n".repeat(MAX_SECTIONS + 1);
+        let long_value = format!("Server Message : {}\n{}", "x".repeat(4000), "y".repeat(200));
+        for (text, what) in
+            [(many_fields, "fields in one section"), (many_sections, "sections"), (long_value, "bytes in one value")]
+        {
+            let error = parse(&format!("{DEVICE_STATE}{text}")).unwrap_err();
+            assert!(matches!(error, InvalidStatus::TooMuch { what: found, .. } if found == what), "{error}");
+        }
+        let stray = parse(&format!("{DEVICE_STATE}{}", "stray\n".repeat(1000))).unwrap();
+        assert_eq!(stray.sections[0].unparsed.len(), MAX_UNPARSED);
+    }
+
+    #[test]
+    fn proxy_settings_leave_no_value() {
+        let text = "| WinHttp Default Proxy Config |\n  Proxy Server(s) : hunter2\n     hunter2\n";
+        let status = parse(&format!("{DEVICE_STATE}{text}")).unwrap();
+        let section = status.section("WinHttp Default Proxy Config").unwrap();
+        assert_eq!(section.value("Proxy Server(s)"), None);
+        assert!(section.fields[0].redacted);
+        assert!(!serde_json::to_string(&status).unwrap().contains("hunter2"));
+    }
 }

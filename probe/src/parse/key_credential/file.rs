@@ -67,7 +67,6 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut folding = false;
     for (index, raw) in text.lines().enumerate() {
-        let raw = raw.trim_end();
         if let Some(folded) = raw.strip_prefix(' ') {
             // Only attributes fold; elsewhere a leading blank is indentation.
             if folding && let Some((_, last)) = lines.last_mut() {
@@ -80,8 +79,9 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
         if line.is_empty() || line == "-" || line.starts_with('#') {
             continue;
         }
+        // A folded line may end in a blank that belongs to the value.
         folding = attribute(raw).is_some();
-        lines.push((index + 1, line.to_owned()));
+        lines.push((index + 1, if folding { raw.to_owned() } else { line.to_owned() }));
     }
     lines
 }
@@ -115,5 +115,47 @@ fn decode_base64(value: &str, now: Timestamp) -> Result<KeyCredential, InvalidKe
     match std::str::from_utf8(&decoded) {
         Ok(text) if text.starts_with("B:") => decode_text(text, now),
         _ => decode(&decoded, now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folded_lines_are_joined_and_the_rest_is_left_out() {
+        let text = "# comment\n\ndn: CN=Ada\n Example\r\nmsDS-KeyCredentialLink: B:2:00:CN=Ada \n Example\n-\n  B:2:00:x\n00\n";
+        let lines = logical_lines(text);
+        let expected: [(usize, &str); 4] = [
+            (3, "dn: CN=AdaExample"),
+            (5, "msDS-KeyCredentialLink: B:2:00:CN=Ada Example"),
+            (8, "B:2:00:x"),
+            (9, "00"),
+        ];
+        assert_eq!(lines, expected.map(|(line, content)| (line, content.to_owned())));
+    }
+
+    #[test]
+    fn attributes_are_told_from_values() {
+        for (line, name) in [
+            ("msDS-KeyCredentialLink: B:2:00:x", Some("msDS-KeyCredentialLink")),
+            ("msDS-KeyCredentialLink;range=0-1499:: Qg==", Some("msDS-KeyCredentialLink")),
+            ("dn:CN=Ada", Some("dn")),
+            ("B:2:00:CN=Ada", None),
+            ("b:2:00:CN=Ada", None),
+            ("0002: x", None),
+            ("not an attribute: x", None),
+            ("00020000", None),
+        ] {
+            assert_eq!(attribute(line).map(|(name, _)| name), name, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_values_says_so() {
+        let now = "2026-06-01T00:00:00Z".parse().unwrap();
+        assert_eq!(decode_file("# nothing\n\n", now).unwrap_err(), InvalidFile::Empty);
+        assert_eq!(decode_file("dn: CN=Ada\ncn: Ada\n", now).unwrap_err(), InvalidFile::NoValue);
+        assert_eq!(decode_file(&"0\n".repeat(MAX_VALUES + 1), now).unwrap_err(), InvalidFile::TooMany);
     }
 }
