@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use muster_evidence::DnsName;
 use rustls::{AlertDescription, ClientConfig};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -171,6 +172,17 @@ pub async fn connect(
     tls: Option<Arc<ClientConfig>>,
     timeouts: Timeouts,
 ) -> Result<Channel, ConnectError> {
+    connect_as(url, None, tls, timeouts).await
+}
+
+/// Does what [`connect`] does, and expects another name in the collector's certificate than the host of the address,
+/// for addresses that no certificate names.
+pub async fn connect_as(
+    url: &CollectorUrl,
+    name: Option<&DnsName>,
+    tls: Option<Arc<ClientConfig>>,
+    timeouts: Timeouts,
+) -> Result<Channel, ConnectError> {
     let tls = match (url.secure, tls) {
         (true, None) => return Err(ConnectError::NoTls { url: url.clone() }),
         (true, Some(tls)) => Some(tls),
@@ -185,15 +197,21 @@ pub async fn connect(
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
     let target = url.clone();
+    let name = name.map_or_else(|| url.host.to_string(), ToString::to_string);
     let connector = tower::service_fn(move |_: Uri| {
-        let (target, tls) = (target.clone(), tls.clone());
-        async move { open(&target, tls, timeouts.connect).await.map(TokioIo::new) }
+        let (target, name, tls) = (target.clone(), name.clone(), tls.clone());
+        async move { open(&target, name, tls, timeouts.connect).await.map(TokioIo::new) }
     });
     endpoint.connect_with_connector(connector).await.map_err(failed)
 }
 
 /// Opens a connection, trying every address of the host in turn.
-async fn open(url: &CollectorUrl, tls: Option<Arc<ClientConfig>>, limit: Duration) -> Result<Connection, StepError> {
+async fn open(
+    url: &CollectorUrl,
+    name: String,
+    tls: Option<Arc<ClientConfig>>,
+    limit: Duration,
+) -> Result<Connection, StepError> {
     let host = || url.host.to_string();
     let addresses = within(limit, tokio::net::lookup_host((&*url.host, url.port)))
         .await
@@ -210,7 +228,7 @@ async fn open(url: &CollectorUrl, tls: Option<Arc<ClientConfig>>, limit: Duratio
         // Reports are single messages; waiting to fill a segment only delays them.
         stream.set_nodelay(true).map_err(|source| StepError::Reach { address, source })?;
         let Some(tls) = tls else { return Ok(Connection::Plain(stream)) };
-        let name = ServerName::try_from(host()).map_err(|_| StepError::NoAddress { host: host() })?;
+        let name = ServerName::try_from(name).map_err(|_| StepError::NoAddress { host: host() })?;
         // A server that answers and is refused is not passed over: the next address would hide the reason.
         return within(limit, TlsConnector::from(tls).connect(name, stream))
             .await

@@ -5,7 +5,7 @@
 //! - [`PeerIdentity`] and [`OperatorIdentity`] are what a peer proved. Only this module can build them, from the
 //!   peer's chain and a policy, so nothing can be done in a peer's name without that proof.
 //! - [`server_config`] and [`client_config`] are the TLS settings, [`connect`] the way to a collector.
-//! - [`Chain`] and [`telemetry`] are how errors and logs are written.
+//! - [`Chain`] and [`telemetry`] are how errors and logs are written, [`settings`] how settings are read.
 //!
 //! Nothing here knows evidence or rules, listens, or decides which peer may do what.
 
@@ -15,11 +15,12 @@ mod credentials;
 mod key_file;
 mod peer;
 mod policy;
+pub mod settings;
 pub mod telemetry;
 mod tls;
 
 pub use self::chain::Chain;
-pub use self::client::{CollectorUrl, ConnectError, InvalidUrl, RefusedByPeer, Timeouts, connect};
+pub use self::client::{CollectorUrl, ConnectError, InvalidUrl, RefusedByPeer, Timeouts, connect, connect_as};
 pub use self::credentials::{Credentials, InvalidCredentials, certificates_from_pem, load_certificates};
 pub use self::peer::{OperatorIdentity, PeerIdentity, RefusedPeer, refusal_reason};
 pub use self::policy::{InvalidOid, InvalidPin, InvalidPolicy, Oid, PeerPolicy, SpkiPin};
