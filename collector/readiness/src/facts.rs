@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_evidence::{
-    Forest, HostName, Kind, Observation, ObservationKey, OperatingSystem, Role, Sid, SiteRef, Subject, Timestamp, UserKeys,
+    Forest, HostName, Kind, Observation, ObservationKey, OperatingSystem, Role, Sid, SiteRef, Subject, Timestamp,
+    UserKeys,
 };
 
 use crate::Judgement;

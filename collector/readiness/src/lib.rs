@@ -15,10 +15,15 @@ mod policy;
 mod rollup;
 mod verdict;
 
-pub use crate::check::{CHECKS, Check, Scope, Severity, check_by_id, nearest_check};
+pub use crate::check::{
+    CHECKS, Check, Page, Scope, Severity, check_by_id, index_markdown, nearest_check, page_markdown,
+};
 pub use crate::facts::{DcState, Facts, ForestFacts, HostFacts, KeyInventory, SiteFacts};
-pub use crate::freshness::{Freshness, held};
+pub use crate::freshness::{Freshness, held, is_stale, stale_at};
 pub use crate::judge::{judge, judge_site};
-pub use crate::policy::{InvalidPolicy, Policy, TrustType, Waiver};
-pub use crate::rollup::{Coverage, Gate, Population, Rollout, SiteReadiness, Tally, UserStanding, rollup};
+pub use crate::policy::{InvalidPolicy, Policy, SiteOverride, SitePolicy, TrustType, Waiver, apply_waivers};
+pub use crate::rollup::{
+    CheckCounts, CheckSet, Coverage, Gate, HostStanding, Population, Reason, Rollout, SilentDc, SiteReadiness,
+    StandingCounts, Tally, TallyCounts, UserOnHost, UserStanding, rollup,
+};
 pub use crate::verdict::{Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict};

@@ -40,8 +40,7 @@ pub enum Standing {
 
 impl Standing {
     /// Every standing, from the lightest to the gravest: `max` of several is the worst.
-    pub const ALL: &'static [Self] =
-        &[Self::NotApplicable, Self::Ready, Self::Advisory, Self::Unknown, Self::Blocked];
+    pub const ALL: &'static [Self] = &[Self::NotApplicable, Self::Ready, Self::Advisory, Self::Unknown, Self::Blocked];
 
     /// The word used in texts, metrics and filters.
     pub const fn name(self) -> &'static str {
@@ -99,6 +98,26 @@ impl Verdict {
             Self::Blocked(_) => Standing::Blocked,
             Self::Unknown(_) => Standing::Unknown,
             Self::NotApplicable(_) => Standing::NotApplicable,
+        }
+    }
+
+    /// What it says, in one line: empty where everything needed is there.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Ready => String::new(),
+            Self::Advisory(Finding { seen, needed, .. }) | Self::Blocked(Finding { seen, needed, .. }) => {
+                if needed.is_empty() { seen.clone() } else { format!("{seen} (needed: {needed})") }
+            }
+            Self::Unknown(Gap { missing, why }) => format!("{missing}: {why}"),
+            Self::NotApplicable(NotApplicable { reason }) => reason.clone().into_owned(),
+        }
+    }
+
+    /// What to do about a finding; empty where there is none.
+    pub fn remedy(&self) -> &str {
+        match self {
+            Self::Advisory(finding) | Self::Blocked(finding) => &finding.remedy,
+            Self::Ready | Self::Unknown(_) | Self::NotApplicable(_) => "",
         }
     }
 

@@ -1,11 +1,55 @@
 //! The checks: one file each, and the list of them in the order people will see.
 //!
 //! A check reads facts and answers for every subject it speaks of. It reads no other check's verdict; what several
-//! checks need is derived once in `crate::derive`.
+//! checks need is derived once in `crate::derive`, and how they look at observations is in `answer`.
+
+use std::fmt;
 
 use muster_evidence::{Kind, Timestamp};
+use serde::Serialize;
 
 use crate::{Facts, Freshness, Judgement, Policy, SiteFacts};
+
+pub(crate) mod answer;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod page;
+
+mod dc;
+mod join;
+mod os;
+mod prereq;
+mod prt;
+mod site;
+mod sync;
+mod tpm;
+mod user;
+
+pub use self::page::{Page, index_markdown, page_markdown};
+
+/// Every check, in the order people see them.
+pub const CHECKS: &[&dyn Check] = &[
+    &tpm::present::TpmPresent,
+    &tpm::version::TpmVersion,
+    &os::client_build::ClientBuild,
+    &join::kind::JoinType,
+    &join::device_auth::DeviceAuthentication,
+    &prt::present::PrtPresent,
+    &user::ngc_set::NgcSet,
+    &prereq::ngc::NgcPrerequisiteCheck,
+    &dc::os_version::DcOsVersion,
+    &dc::cert_present::CertPresent,
+    &dc::cert_eku::CertEku,
+    &dc::cert_san::CertSan,
+    &dc::cert_key::CertKey,
+    &dc::cert_validity::CertValidity,
+    &dc::cert_chain::CertChain,
+    &sync::key_state::KeySyncState,
+    &site::coverage::SiteCoverage,
+];
+
+/// The id of the check that says how much of a site is seen.
+pub(crate) const SITE_COVERAGE: &str = "site.coverage";
 
 /// A rule.
 pub trait Check: Sync {
@@ -36,5 +80,130 @@ pub trait Check: Sync {
     /// Judges a site's facts; only checks of scope `Site` answer.
     fn judge_site(&self, _site: &SiteFacts, _policy: &Policy, _now: Timestamp) -> Option<Judgement> {
         None
+    }
+}
+
+impl fmt::Debug for dyn Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// What a check speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// A machine that people sign in to.
+    Endpoint,
+    /// A user on such a machine.
+    EndpointUser,
+    /// A domain controller.
+    DomainController,
+    /// A site.
+    Site,
+}
+
+impl Scope {
+    /// The words used in texts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Endpoint => "endpoint",
+            Self::EndpointUser => "user on an endpoint",
+            Self::DomainController => "domain controller",
+            Self::Site => "site",
+        }
+    }
+}
+
+/// How grave a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Key trust cannot work, or provisioning will not start, while it fails.
+    Blocker,
+    /// It is weaker or riskier than it should be.
+    Advisory,
+    /// It blocks nobody and is shown for what it tells.
+    Informative,
+    /// A blocker where that population exists, an advisory where it does not.
+    BlockerFor(&'static str),
+}
+
+impl Severity {
+    /// The words used in texts.
+    pub fn words(self) -> String {
+        match self {
+            Self::Blocker => "blocker".to_owned(),
+            Self::Advisory => "advisory".to_owned(),
+            Self::Informative => "informative".to_owned(),
+            Self::BlockerFor(population) => format!("blocker for {population}, otherwise advisory"),
+        }
+    }
+}
+
+/// The check with that id.
+pub fn check_by_id(id: &str) -> Option<&'static dyn Check> {
+    check_index(id).map(|index| CHECKS[index])
+}
+
+/// The place in [`CHECKS`] of the check with that id.
+pub(crate) fn check_index(id: &str) -> Option<usize> {
+    CHECKS.iter().position(|check| check.id() == id)
+}
+
+/// The known id nearest to a text that is none; `None` where nothing is near.
+pub fn nearest_check(id: &str) -> Option<&'static str> {
+    CHECKS
+        .iter()
+        .map(|check| (strsim::jaro_winkler(id, check.id()), check.id()))
+        .filter(|(likeness, _)| *likeness >= 0.75)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, id)| id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_well_formed() {
+        let ids: BTreeSet<_> = CHECKS.iter().map(|check| check.id()).collect();
+        assert_eq!(ids.len(), CHECKS.len());
+        for id in ids {
+            let (group, name) = id.split_once('.').unwrap();
+            let word = |text: &str, more: &str| {
+                text.starts_with(|c: char| c.is_ascii_lowercase())
+                    && text.chars().all(|c| c.is_ascii_lowercase() || more.contains(c))
+            };
+            assert!(word(group, "") && word(name, "-"), "{id}");
+        }
+        assert!(CHECKS.len() <= 128, "a `CheckSet` holds 128 checks");
+        assert!(check_by_id(SITE_COVERAGE).is_some());
+    }
+
+    #[test]
+    fn a_misspelt_id_is_answered_with_the_nearest() {
+        for (id, nearest) in [
+            ("tpm.vesion", Some("tpm.version")),
+            ("dc.cert-ekus", Some("dc.cert-eku")),
+            ("sync.keystate", Some("sync.key-state")),
+            ("qqqq", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest_check(id), nearest, "{id}");
+        }
+    }
+
+    #[test]
+    fn every_page_says_something() {
+        for check in CHECKS {
+            let Page { meaning, evidence, threshold, remedy, source, query, alert } = check.page();
+            for text in [check.title(), meaning, evidence, threshold, remedy, source, query, alert] {
+                assert!(text.len() > 8, "`{}` leaves a part of its page empty", check.id());
+            }
+            assert!(query.contains(check.id()) || query.contains("muster site"), "{}", check.id());
+        }
     }
 }

@@ -1,0 +1,118 @@
+//! `dc.cert-chain`: whether the KDC's certificate chains to a root that is trusted.
+//!
+//! Revocation is judged apart. In the controller's own store a missing issuer is a fault, since the KDC looks there
+//! as well; in files and over TLS it only says that we were not given it.
+
+use muster_evidence::{CertificateStore, ChainStatus, Kind, Timestamp};
+
+use super::kdc::judge_selected;
+use crate::check::answer::finding;
+use crate::check::{Page, Scope, Severity};
+use crate::derive::kdc_certificate::Selection;
+use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
+
+pub(in crate::check) struct CertChain;
+
+const CHAIN: &str = "the verification of the certificate's chain";
+const NEEDED: &str = "a chain that ends in a trusted root";
+
+impl Check for CertChain {
+    fn id(&self) -> &'static str {
+        "dc.cert-chain"
+    }
+
+    fn title(&self) -> &'static str {
+        "The KDC's certificate chains to a trusted root"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::DomainController
+    }
+
+    fn severity(&self) -> Severity {
+        Severity::Blocker
+    }
+
+    fn freshness(&self) -> Freshness {
+        Freshness::DomainController
+    }
+
+    fn reads(&self) -> &'static [Kind] {
+        &[Kind::CertificateListing, Kind::Certificate, Kind::OperatingSystem, Kind::DomainController]
+    }
+
+    fn page(&self) -> Page {
+        Page {
+            meaning: "Clients accept the KDC only if they can build a chain from its certificate to a root they trust. \
+                      Whether the chain has been revoked is another question and not answered here.",
+            evidence: "The chain as it was verified where the certificate was found: in the domain controller's own \
+                       store, or against the roots that were given along with files or a live connection.",
+            threshold: "Ends in a trusted root: ready. Ends in another root, or holds a signature that does not verify: \
+                        blocked. An issuer is missing: blocked in the controller's own store, unknown elsewhere. Not \
+                        verified at all: unknown.",
+            remedy: "Publish the root to the machines' trusted roots and the issuing CA to NTAuth, and repair the \
+                     missing or wrong intermediate certificate.",
+            source: "Microsoft Support, KB4519735; Microsoft Learn, Requirements for domain controller certificates \
+                     from a third-party CA",
+            query: "muster hosts --check dc.cert-chain --standing blocked",
+            alert: "Alert at once when a domain controller becomes blocked by `dc.cert-chain`: key-trust sign-ins that \
+                    reach it fail.",
+        }
+    }
+
+    fn judge(&self, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Vec<Judgement> {
+        judge_selected(self, facts, policy, now, |selection| (self.of(selection), None))
+    }
+}
+
+impl CertChain {
+    fn of(&self, selection: &Selection<'_>) -> Verdict {
+        let blocked = |seen: String| Verdict::Blocked(finding(self, format!("{seen} of {}", selection.name()), NEEDED));
+        match &selection.certificate.chain {
+            ChainStatus::Trusted { .. } => Verdict::Ready,
+            ChainStatus::UntrustedRoot { root } => blocked(format!("the untrusted root `{root}` ends the chain")),
+            ChainStatus::Invalid { detail } => blocked(format!("`{detail}` breaks the chain")),
+            ChainStatus::IssuerMissing { issuer } => match selection.store {
+                CertificateStore::LocalMachineMy => blocked(format!("the issuer `{issuer}` is missing in the chain")),
+                CertificateStore::Files | CertificateStore::TlsPeer => {
+                    Verdict::unknown(CHAIN, format!("the issuer `{issuer}` was not given along"))
+                }
+            },
+            ChainStatus::NotChecked { why } => Verdict::unknown(CHAIN, format!("not done: {why}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_evidence::Certificate;
+
+    use super::*;
+    use crate::check::fixture::{Host, kdc_certificate, text};
+
+    #[test]
+    fn the_table() {
+        let name = "certificate `CN=dc01.corp.example` (0101010101010101010101010101010101010101)";
+        let blocked = |seen: &str| format!("blocked: {seen} of {name} (needed: {NEEDED})");
+        let unknown = |why: &str| format!("unknown: {CHAIN}: {why}");
+        let missing = || ChainStatus::IssuerMissing { issuer: text("CN=Sub CA") };
+        let own = CertificateStore::LocalMachineMy;
+        let cases = [
+            (own, ChainStatus::Trusted { anchor: text("CN=Corp CA") }, "ready".to_owned()),
+            (
+                own,
+                ChainStatus::UntrustedRoot { root: text("CN=Other") },
+                blocked("the untrusted root `CN=Other` ends the chain"),
+            ),
+            (own, ChainStatus::Invalid { detail: text("bad signature") }, blocked("`bad signature` breaks the chain")),
+            (own, missing(), blocked("the issuer `CN=Sub CA` is missing in the chain")),
+            (CertificateStore::Files, missing(), unknown("the issuer `CN=Sub CA` was not given along")),
+            (CertificateStore::TlsPeer, missing(), unknown("the issuer `CN=Sub CA` was not given along")),
+            (own, ChainStatus::NotChecked { why: text("no anchors given") }, unknown("not done: no anchors given")),
+        ];
+        for (store, chain, expected) in cases {
+            let host = Host::dc().certificates(store, &[Certificate { chain, ..kdc_certificate(1) }]);
+            assert_eq!(host.judge(&CertChain, &Policy::default()), [expected]);
+        }
+    }
+}

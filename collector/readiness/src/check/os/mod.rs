@@ -1,0 +1,3 @@
+//! Checks of the endpoint's operating system.
+
+pub(super) mod client_build;

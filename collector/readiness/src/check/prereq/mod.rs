@@ -1,0 +1,3 @@
+//! Checks of what Windows itself says before it provisions.
+
+pub(super) mod ngc;

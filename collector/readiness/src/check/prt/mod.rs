@@ -1,0 +1,3 @@
+//! Checks of the user's primary refresh token.
+
+pub(super) mod present;

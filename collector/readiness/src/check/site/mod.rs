@@ -1,0 +1,3 @@
+//! Checks of a site.
+
+pub(super) mod coverage;

@@ -1,0 +1,7 @@
+//! Values that several checks need, worked out in one place.
+
+pub mod capability;
+pub mod coverage;
+pub mod kdc_certificate;
+pub mod key_match;
+pub mod key_state;

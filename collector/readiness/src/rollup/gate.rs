@@ -1,0 +1,143 @@
+//! The gate of a site: the worst of what serves everybody there.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use muster_evidence::{HostName, Timestamp};
+use serde::Serialize;
+
+use super::{HOSTS_PER_REASON, Reason};
+use crate::check::{SITE_COVERAGE, check_index};
+use crate::derive::capability::{Capability, RODC};
+use crate::derive::coverage::Coverage;
+use crate::freshness::is_stale;
+use crate::{CHECKS, DcState, Freshness, Policy, Scope, Severity, SiteFacts, Standing, held};
+
+/// How many hosts' words are written out in one reason.
+const TEXTS_PER_REASON: usize = 3;
+
+/// What serves everybody at a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Gate {
+    /// The worst of its rows: open at `Ready` and `Advisory`.
+    pub standing: Standing,
+    /// Its rows that are not ready, one per check and standing.
+    pub reasons: Vec<Reason>,
+}
+
+/// One row of the gate: a check on a host, or on the site itself.
+struct Row<'a> {
+    check: &'static str,
+    host: Option<&'a HostName>,
+    standing: Standing,
+    text: String,
+    remedy: String,
+}
+
+/// Evaluates the gate.
+pub(super) fn gate(site: &SiteFacts, coverage: &Coverage, policy: &Policy, now: Timestamp) -> Gate {
+    let mut rows = Vec::new();
+    for dc in &site.dcs {
+        rows_of_dc(dc, policy, now, &mut rows);
+    }
+    rows_of_coverage(site, coverage, policy, &mut rows);
+    Gate { standing: rows.iter().map(|row| row.standing).max().unwrap_or(Standing::Ready), reasons: reasons(rows) }
+}
+
+fn rows_of_dc<'a>(dc: &'a DcState, policy: &Policy, now: Timestamp, rows: &mut Vec<Row<'a>>) {
+    let not_capable = match &dc.capability {
+        Capability::NotCapable { reason } if reason == RODC => return, // listed in the coverage, counted nowhere
+        Capability::NotCapable { .. } => true,
+        Capability::Capable | Capability::Unsettled { .. } => false,
+    };
+    // Coverage says once that a controller is silent; each of its checks would only repeat it.
+    let told_by_coverage =
+        policy.requires(SITE_COVERAGE) && is_stale(Freshness::DomainController, dc.last_seen, policy, now);
+    for check in CHECKS.iter().filter(|check| check.scope() == Scope::DomainController && policy.requires(check.id())) {
+        if told_by_coverage && check.freshness() == Freshness::DomainController {
+            continue;
+        }
+        let (mut standing, mut text, remedy) = match dc.judgements.iter().find(|own| own.check == check.id()) {
+            None => (Standing::Unknown, "not judged yet".to_owned(), String::new()),
+            Some(own) => {
+                let verdict = held(own, check.freshness(), dc.last_seen, policy, now).verdict;
+                (verdict.standing(), verdict.text(), verdict.remedy().to_owned())
+            }
+        };
+        match check.severity() {
+            Severity::Informative => continue,
+            Severity::Advisory => standing = standing.min(Standing::Advisory),
+            Severity::Blocker | Severity::BlockerFor(_) if not_capable => continue,
+            Severity::Blocker | Severity::BlockerFor(_) => {}
+        }
+        // Both ends: were it not capable, this row would not exist. Only what would make a difference is a gap.
+        if let Capability::Unsettled { why } = &dc.capability
+            && standing >= Standing::Unknown
+        {
+            standing = Standing::Unknown;
+            text = format!("whether it can serve key trust is open ({why}); if it can: {text}");
+        }
+        rows.push(Row { check: check.id(), host: Some(&dc.host), standing, text, remedy });
+    }
+}
+
+fn rows_of_coverage<'a>(site: &'a SiteFacts, coverage: &'a Coverage, policy: &Policy, rows: &mut Vec<Row<'a>>) {
+    let row = |standing, text, host| Row { check: SITE_COVERAGE, host, standing, text, remedy: String::new() };
+    if policy.requires(SITE_COVERAGE) {
+        let verdict = coverage.of_dcs();
+        let only = match (coverage.dcs_silent.as_slice(), coverage.dcs_missing.as_slice()) {
+            ([silent], []) => Some(&silent.host),
+            ([], [missing]) => Some(missing),
+            _ => None,
+        };
+        rows.push(row(verdict.standing(), verdict.text(), only));
+        for host in &coverage.dcs_silent_not_capable {
+            let text = "silent; it serves passwords only, and its share of the load is not known".to_owned();
+            rows.push(row(Standing::Advisory, text, Some(host)));
+        }
+    } else if site.dcs.is_empty() {
+        // Whoever does not want coverage judged still gets no open gate from nothing at all.
+        rows.push(row(Standing::Unknown, "no domain controller is known here".to_owned(), None));
+    }
+}
+
+/// Groups the rows that are not ready by check and standing.
+fn reasons(rows: Vec<Row<'_>>) -> Vec<Reason> {
+    let mut groups: BTreeMap<(std::cmp::Reverse<Standing>, usize), Vec<Row<'_>>> = BTreeMap::new();
+    for row in rows.into_iter().filter(|row| row.standing >= Standing::Advisory) {
+        let place = check_index(row.check).unwrap_or(usize::MAX);
+        groups.entry((std::cmp::Reverse(row.standing), place)).or_default().push(row);
+    }
+    groups
+        .into_values()
+        .filter_map(|mut rows| {
+            rows.sort_by(|left, right| left.host.cmp(&right.host));
+            let Row { check, standing, ref remedy, .. } = *rows.first()?;
+            let remedy = Cow::Owned(remedy.clone());
+            let mut text = String::new();
+            for row in rows.iter().take(TEXTS_PER_REASON) {
+                let separator = if text.is_empty() { "" } else { "; " };
+                let host = row.host.map(|host| format!("`{host}`: ")).unwrap_or_default();
+                text.push_str(separator);
+                // What coverage says of a single controller names it already.
+                if check != SITE_COVERAGE || standing != Standing::Unknown {
+                    text.push_str(&host);
+                }
+                text.push_str(&row.text);
+            }
+            if rows.len() > TEXTS_PER_REASON {
+                text.push_str(&format!("; and {} more", rows.len() - TEXTS_PER_REASON));
+            }
+            Some(Reason {
+                check: Cow::Borrowed(check),
+                standing,
+                text,
+                remedy,
+                hosts: rows.iter().filter_map(|row| row.host).take(HOSTS_PER_REASON).cloned().collect(),
+                host_count: rows.iter().filter(|row| row.host.is_some()).count() as u64,
+                users_affected: 0,
+                in_gate: true,
+            })
+        })
+        .collect()
+}
