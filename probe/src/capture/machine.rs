@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use muster_evidence::{
-    CertificateStore, Context, DnsName, DomainController, Evidence, Forest, HostIdentity, HostName, InventoryItem,
-    InventoryPart, Kind, Observation, ObservationKey, OperatingSystem, Origin, Outcome, PrivateKey, ProductType, Role,
-    Sid, Text, Timestamp, UserKeys, limits,
+    CertificateStore, Context, DnsName, DomainController, Evidence, FailureReason, Forest, HostIdentity, HostName,
+    InventoryItem, InventoryPart, Kind, Observation, ObservationKey, OperatingSystem, Origin, Outcome, PrivateKey,
+    ProductType, Role, Sid, Text, Timestamp, UserKeys, limits,
 };
 
 use super::files::{self, MAX_FILES, is_for_people};
@@ -18,12 +18,13 @@ use crate::parse::certificate::Parsed;
 use crate::parse::dsregcmd::{self, Account, Facts};
 use crate::parse::{key_credential, text};
 use crate::source::dc_certificate::bundle::{self, Entry, FileBundle, Store, Trust};
+use crate::source::failure_reason;
 use crate::source::operating_system::parse as system;
 use crate::source::tpm::parse as tpm;
 
 /// Loads one machine; `None` where it cannot be named or holds nothing.
 pub(super) fn load(folder: &Path, now: Timestamp) -> (Option<CapturedMachine>, Vec<CaptureProblem>) {
-    let mut loader = Loader { folder, now, manifest: Manifest::default(), problems: Vec::new() };
+    let mut loader = Loader { folder, now, manifest: Manifest::default(), problems: Vec::new(), failed: Vec::new() };
     let machine = loader.load();
     (machine, loader.problems)
 }
@@ -33,6 +34,19 @@ struct Loader<'a> {
     now: Timestamp,
     manifest: Manifest,
     problems: Vec<CaptureProblem>,
+    failed: Vec<FailedFile>,
+}
+
+/// A raw output of known kind that could not be read or understood. It becomes a failed observation, so that a rule can
+/// tell it from one that was never taken.
+struct FailedFile {
+    kind: FileKind,
+    user: Option<Sid>,
+    taken_at: Option<Timestamp>,
+    reason: FailureReason,
+    detail: String,
+    /// Whether it was read, so that its parser has already counted what is wrong with it.
+    was_read: bool,
 }
 
 /// A raw output that was read.
@@ -54,7 +68,6 @@ struct Found {
     certificates_at: Option<Timestamp>,
     keys: BTreeMap<Sid, UserKeys>,
     keys_at: Option<Timestamp>,
-    failed_keys: usize,
 }
 
 impl Loader<'_> {
@@ -124,27 +137,42 @@ impl Loader<'_> {
             let path = match files::within(self.folder, &file.path) {
                 Ok(path) => path,
                 Err(error) => {
-                    self.problem(&self.folder.join(&file.path), error);
+                    self.unread(&self.folder.join(&file.path), &file, error);
                     continue;
                 }
             };
             // A folder of certificates is named like a file.
             let paths = match path.is_dir().then(|| files::list(&path)) {
                 None => vec![path],
-                Some(Ok(listing)) => listing.files,
+                Some(Ok(listing)) => listing.files.into_iter().filter(|path| !is_for_people(path)).collect(),
                 Some(Err(error)) => {
-                    self.problem(&path, error);
+                    self.unread(&path, &file, error);
                     continue;
                 }
             };
             for path in paths {
                 match self.raw_file(&path, file.clone()) {
                     Ok(file) => raw.push(file),
-                    Err(error) => self.problem(&path, error),
+                    Err(error) => self.unread(&path, &file, error),
                 }
             }
         }
         raw
+    }
+
+    /// Notes a named file that could not be read.
+    fn unread(&mut self, path: &Path, named: &NamedFile, error: CaptureError) {
+        if let Some(kind) = named.kind {
+            let reason = match &error {
+                CaptureError::ReadFile(source) | CaptureError::ReadFolder(source) => failure_reason(source),
+                CaptureError::MissingFile | CaptureError::Outside => FailureReason::Unavailable,
+                _ => FailureReason::Unreadable,
+            };
+            let detail = format!("capture file `{}`: {error}", named.path);
+            let (user, taken_at) = (named.user.clone(), named.taken_at);
+            self.failed.push(FailedFile { kind, user, taken_at, reason, detail, was_read: false });
+        }
+        self.problem(path, error);
     }
 
     /// The folder's own files, as if the manifest had named them without a word about them.
@@ -196,9 +224,14 @@ impl Loader<'_> {
         for file in raw {
             let taken_at = file.named.taken_at.unwrap_or(captured_at);
             if let Err(problem) = self.parse_file(&file, taken_at, &mut found) {
-                if file.kind == FileKind::KeyCredentials {
-                    found.failed_keys += 1;
-                }
+                self.failed.push(FailedFile {
+                    kind: file.kind,
+                    user: file.named.user.clone(),
+                    taken_at: Some(taken_at),
+                    reason: FailureReason::Unreadable,
+                    detail: format!("capture file `{}`: {problem}", file.named.path),
+                    was_read: true,
+                });
                 self.problem(&file.path, CaptureError::Invalid { kind: file.kind, problem });
             }
         }
@@ -349,8 +382,9 @@ impl Loader<'_> {
             users.truncate(limits::USERS_PER_HOST);
             observations.keep_users(&users);
         }
-        let inventory =
-            self.inventory(found.keys, found.keys_at.unwrap_or(captured_at), found.failed_keys, captured_at);
+        self.failures(captured_at, &mut observations);
+        let failed_keys = self.failed.iter().filter(|failed| failed.kind == FileKind::KeyCredentials).count();
+        let inventory = self.inventory(found.keys, found.keys_at.unwrap_or(captured_at), failed_keys, captured_at);
         CapturedMachine {
             folder: self.folder.to_owned(),
             identity: HostIdentity {
@@ -440,10 +474,38 @@ impl Loader<'_> {
             .into_iter()
             .map(|parsed| Entry { parsed, private_key: PrivateKey::Undetermined })
             .collect();
-        let unreadable = u32::try_from(files.problems.len()).unwrap_or(u32::MAX);
+        // What could not even be read is missing from the listing all the same. What was read is among the problems.
+        let unread = self.failed.iter().filter(|failed| failed.kind == FileKind::Certificates && !failed.was_read);
+        let unreadable = u32::try_from(files.problems.len() + unread.count()).unwrap_or(u32::MAX);
         let store = Store { store: CertificateStore::Files, entries, unreadable };
         for sighting in bundle::sightings(store, &[], &trust, self.now) {
             observations.add(sighting.key, sighting.outcome, at);
+        }
+    }
+
+    /// A failed observation for each file that failed, where no other file told the same.
+    fn failures(&self, captured_at: Timestamp, observations: &mut Observations) {
+        for failed in &self.failed {
+            let outcome = || crate::source::failed(failed.reason, &failed.detail);
+            let of_user: &[Kind] = match failed.kind {
+                FileKind::Dsregcmd => &[Kind::Prt, Kind::Ngc, Kind::NgcPrerequisites],
+                _ => &[],
+            };
+            let of_host = match failed.kind {
+                FileKind::Dsregcmd => Some(Kind::JoinState),
+                FileKind::WindowsVersion => Some(Kind::OperatingSystem),
+                FileKind::Tpmtool => Some(Kind::Tpm),
+                FileKind::Certificates => Some(Kind::CertificateListing),
+                // An inventory without it is not complete, which says the same.
+                FileKind::KeyCredentials => None,
+            };
+            let of_user =
+                failed.user.iter().flat_map(|sid| of_user.iter().map(|kind| ObservationKey::user(*kind, sid.clone())));
+            for key in of_host.map(ObservationKey::host).into_iter().chain(of_user) {
+                if !observations.0.contains_key(&key) {
+                    observations.add(key, outcome(), failed.taken_at.unwrap_or(captured_at));
+                }
+            }
         }
     }
 

@@ -51,6 +51,10 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<FileKind> {
     if matches!(bytes, [0x30, 0x80..=0x84, ..]) {
         return Some(FileKind::Certificates);
     }
+    // The version of a key credential, 0x200 in four bytes, least first.
+    if matches!(bytes, [0, 2, 0, 0, ..]) {
+        return Some(FileKind::KeyCredentials);
+    }
     let text = text::decode(bytes).ok()?.text;
     let marks: [(FileKind, &[&str]); 4] = [
         (FileKind::Certificates, &["-----BEGIN "]),
@@ -63,7 +67,8 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<FileKind> {
     }
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let first = lines.next()?;
-    if first.starts_with("B:") || first.starts_with("b:") {
+    let bare = first.strip_prefix("0x").unwrap_or(first);
+    if first.starts_with("B:") || first.starts_with("b:") || bare.starts_with("00020000") {
         return Some(FileKind::KeyCredentials);
     }
     let is_version = |line: &str| line.contains("Windows") && line.contains('[') && line.ends_with(']');
@@ -84,12 +89,14 @@ mod tests {
             ("-----BEGIN PRIVATE KEY-----\n", Some(FileKind::Certificates)),
             ("# alice\nB:8:00020000:CN=alice\n", Some(FileKind::KeyCredentials)),
             ("dn: CN=alice\nmsDS-KeyCredentialLink: B:8:0\n", Some(FileKind::KeyCredentials)),
+            ("0x0002000020000119\n", Some(FileKind::KeyCredentials)),
             ("hello\n", None),
             ("", None),
         ] {
             assert_eq!(recognise(content.as_bytes()), kind, "{content}");
         }
         assert_eq!(recognise(&[0x30, 0x82, 1, 2]), Some(FileKind::Certificates));
+        assert_eq!(recognise(&[0, 2, 0, 0, 0x20, 0]), Some(FileKind::KeyCredentials));
         assert_eq!(recognise(&[0xFF; 16]), None);
     }
 
