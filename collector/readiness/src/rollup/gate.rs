@@ -7,7 +7,7 @@ use muster_evidence::{HostName, Timestamp};
 use serde::Serialize;
 
 use super::{HOSTS_PER_REASON, Reason};
-use crate::check::{SITE_COVERAGE, check_index};
+use crate::check::{SITE_COVERAGE, check_by_id, check_index};
 use crate::derive::capability::{Capability, RODC};
 use crate::derive::coverage::Coverage;
 use crate::freshness::is_stale;
@@ -25,10 +25,12 @@ pub struct Gate {
     pub reasons: Vec<Reason>,
 }
 
-/// One row of the gate: a check on a host, or on the site itself.
+/// One row of the gate: a check on a host, or on the site with the hosts that it names.
 struct Row<'a> {
     check: &'static str,
-    host: Option<&'a HostName>,
+    hosts: Vec<&'a HostName>,
+    /// Whether the text names the hosts already.
+    names_hosts: bool,
     standing: Standing,
     text: String,
     remedy: String,
@@ -77,27 +79,26 @@ fn rows_of_dc<'a>(dc: &'a DcState, policy: &Policy, now: Timestamp, rows: &mut V
             standing = Standing::Unknown;
             text = format!("whether it can serve key trust is open ({why}); if it can: {text}");
         }
-        rows.push(Row { check: check.id(), host: Some(&dc.host), standing, text, remedy });
+        rows.push(Row { check: check.id(), hosts: vec![&dc.host], names_hosts: false, standing, text, remedy });
     }
 }
 
 fn rows_of_coverage<'a>(site: &'a SiteFacts, coverage: &'a Coverage, policy: &Policy, rows: &mut Vec<Row<'a>>) {
-    let row = |standing, text, host| Row { check: SITE_COVERAGE, host, standing, text, remedy: String::new() };
+    let row = |standing, text, hosts, names_hosts| {
+        let remedy = check_by_id(SITE_COVERAGE).map_or("", |check| check.page().remedy).to_owned();
+        Row { check: SITE_COVERAGE, hosts, names_hosts, standing, text, remedy }
+    };
     if policy.requires(SITE_COVERAGE) {
         let verdict = coverage.of_dcs();
-        let only = match (coverage.dcs_silent.as_slice(), coverage.dcs_missing.as_slice()) {
-            ([silent], []) => Some(&silent.host),
-            ([], [missing]) => Some(missing),
-            _ => None,
-        };
-        rows.push(row(verdict.standing(), verdict.text(), only));
+        let hosts = coverage.dcs_silent.iter().map(|silent| &silent.host).chain(&coverage.dcs_missing).collect();
+        rows.push(row(verdict.standing(), verdict.text(), hosts, true));
         for host in &coverage.dcs_silent_not_capable {
             let text = "silent; it serves passwords only, and its share of the load is not known".to_owned();
-            rows.push(row(Standing::Advisory, text, Some(host)));
+            rows.push(row(Standing::Advisory, text, vec![host], false));
         }
     } else if site.dcs.is_empty() {
         // Whoever does not want coverage judged still gets no open gate from nothing at all.
-        rows.push(row(Standing::Unknown, "no domain controller is known here".to_owned(), None));
+        rows.push(row(Standing::Unknown, "no domain controller is known here".to_owned(), Vec::new(), true));
     }
 }
 
@@ -111,33 +112,35 @@ fn reasons(rows: Vec<Row<'_>>) -> Vec<Reason> {
     groups
         .into_values()
         .filter_map(|mut rows| {
-            rows.sort_by(|left, right| left.host.cmp(&right.host));
+            rows.sort_by(|left, right| left.hosts.cmp(&right.hosts));
             let Row { check, standing, ref remedy, .. } = *rows.first()?;
             let remedy = Cow::Owned(remedy.clone());
-            let mut text = String::new();
-            for row in rows.iter().take(TEXTS_PER_REASON) {
-                let separator = if text.is_empty() { "" } else { "; " };
-                let host = row.host.map(|host| format!("`{host}`: ")).unwrap_or_default();
-                text.push_str(separator);
-                // What coverage says of a single controller names it already.
-                if check != SITE_COVERAGE || standing != Standing::Unknown {
-                    text.push_str(&host);
-                }
-                text.push_str(&row.text);
-            }
+            let mut texts: Vec<String> = rows.iter().take(TEXTS_PER_REASON).map(Row::words).collect();
             if rows.len() > TEXTS_PER_REASON {
-                text.push_str(&format!("; and {} more", rows.len() - TEXTS_PER_REASON));
+                texts.push(format!("and {} more", rows.len() - TEXTS_PER_REASON));
             }
+            let mut hosts: Vec<&HostName> = rows.iter().flat_map(|row| row.hosts.iter().copied()).collect();
+            hosts.sort();
+            hosts.dedup();
             Some(Reason {
                 check: Cow::Borrowed(check),
                 standing,
-                text,
+                text: texts.join("; "),
                 remedy,
-                hosts: rows.iter().filter_map(|row| row.host).take(HOSTS_PER_REASON).cloned().collect(),
-                host_count: rows.iter().filter(|row| row.host.is_some()).count() as u64,
+                host_count: hosts.len() as u64,
+                hosts: hosts.into_iter().take(HOSTS_PER_REASON).cloned().collect(),
                 users_affected: 0,
                 in_gate: true,
             })
         })
         .collect()
+}
+
+impl Row<'_> {
+    fn words(&self) -> String {
+        match self.hosts.first() {
+            Some(host) if !self.names_hosts => format!("`{host}`: {}", self.text),
+            _ => self.text.clone(),
+        }
+    }
 }

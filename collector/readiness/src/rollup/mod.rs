@@ -64,7 +64,7 @@ pub struct Reason {
     pub standing: Standing,
     /// What was seen, or which evidence is missing.
     pub text: String,
-    /// What to do; for a gap, empty.
+    /// What to do; empty where the gap itself says it.
     pub remedy: Cow<'static, str>,
     /// Hosts it stands on, at most 10 of them, in order. After many changes of a large population
     /// there may be fewer; `host_count` and the list of hosts by check are exact.
