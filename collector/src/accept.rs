@@ -27,6 +27,7 @@ use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
 
 use crate::config::ConnectionLimits;
+use crate::identity::handshake_reason;
 
 /// Length of the HTTP/2 client connection preface (RFC 9113 section 3.4), in bytes.
 const PREFACE_BYTES: usize = 24;
@@ -216,7 +217,7 @@ impl<C: CheckPeer> Door<C> {
                 let tls = TlsAcceptor::from(config)
                     .accept(stream)
                     .await
-                    .map_err(|error| (reason_of(&error), error.to_string()))?;
+                    .map_err(|error| (handshake_reason(&error), error.to_string()))?;
                 let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
                 let peer = self.check.check(chain, remote)?;
                 Ok((Io::Tls(Box::new(tls)), peer))
@@ -242,25 +243,6 @@ impl<C: CheckPeer> Door<C> {
         let held_back = lines.insert((address, reason), (now, 0)).map_or(0, |(_, held_back)| held_back);
         drop(lines);
         warn!(peer = %address, reason, detail, held_back, "connection refused");
-    }
-}
-
-/// A constant word for why a handshake failed.
-fn reason_of(error: &io::Error) -> &'static str {
-    use tokio_rustls::rustls::{CertificateError, Error as Tls};
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
-        Some(Tls::NoCertificatesPresented) => "no-certificate",
-        Some(Tls::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => {
-            "certificate-expired"
-        }
-        Some(Tls::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. })) => {
-            "certificate-not-yet-valid"
-        }
-        Some(Tls::InvalidCertificate(CertificateError::UnknownIssuer)) => "foreign-issuer",
-        Some(Tls::InvalidCertificate(_)) => "certificate-invalid",
-        Some(Tls::AlertReceived(_)) => "refused-by-peer",
-        Some(_) => "tls-error",
-        None => "connection-lost",
     }
 }
 

@@ -1,0 +1,410 @@
+//! Serving: the store, the core and the two listeners put together, from start to a clean stop.
+//!
+//! Also the commands that work on the store of a stopped collector. Nothing is decided here; each part says for
+//! itself what is wrong with it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use muster_evidence::limits;
+use muster_proto::FILE_DESCRIPTOR_SET;
+use muster_proto::link::telemetry::{self, LogFormat, TelemetryError};
+use muster_proto::v1::readiness_service_server::ReadinessServiceServer;
+use muster_proto::v1::report_service_server::ReportServiceServer;
+use rustls::ServerConfig;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tracing::{error, info};
+
+use crate::accept::{self, AcceptCounts, ListenError, Security};
+use crate::cli;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConnectionLimits};
+use crate::core::{Core, CoreError};
+use crate::identity::{self, IdentityError, OperatorCheck, ProbeCheck};
+use crate::maintain;
+use crate::settings::Settings;
+use crate::sites::{InvalidInventory, Sites};
+use crate::store::{self, StoreError};
+use crate::view::api::Api;
+
+/// Largest list of headers of a request, in bytes: ours have under one kilobyte.
+const HEADER_BYTES: u32 = 16 << 10;
+
+/// Most streams of one connection at a time: a probe uses one, a command line a few.
+const STREAMS_PER_CONNECTION: u32 = 64;
+
+/// Streams a peer may reset before we have accepted them (CVE-2023-44487, "rapid reset").
+const PENDING_RESETS: usize = 16;
+
+/// How often a silent connection is asked whether it is still there, and how long it may take to answer.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+
+/// Longest that calls under way may take to end after the collector was told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Says why the collector does not serve, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Logs cannot be started.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The runtime cannot be started.
+    #[error("failed to start the runtime")]
+    Runtime(#[source] io::Error),
+    /// A file named in the configuration cannot be read.
+    #[error("failed to read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The inventory is wrong.
+    #[error("inventory `{}` cannot be used", path.display())]
+    Inventory {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        cause: InvalidInventory,
+    },
+    /// Certificates, keys or trust cannot be used.
+    #[error("the {listener} listener cannot be set up")]
+    Identity {
+        /// Which listener.
+        listener: &'static str,
+        /// Why.
+        #[source]
+        cause: IdentityError,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The core cannot start.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A listener ended.
+    #[error("the {listener} listener failed")]
+    Transport {
+        /// Which listener.
+        listener: &'static str,
+        /// Why.
+        #[source]
+        cause: tonic::transport::Error,
+    },
+    /// The reflection service cannot be built.
+    #[error("the descriptors of the API cannot be served")]
+    Reflection(#[source] tonic_reflection::server::Error),
+}
+
+/// `muster-collector serve`.
+pub fn main(config: Config) -> ExitCode {
+    let format = if config.log.json { LogFormat::Json } else { LogFormat::Text };
+    let done = telemetry::start(format, &config.log.filter).map_err(ServeError::from).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
+        let done = runtime.block_on(async {
+            let stop = CancellationToken::new();
+            let serving = Collector::start(config, Arc::new(SystemClock), stop.clone()).await?;
+            tokio::spawn(stop_on_signal(stop));
+            serving.finish().await
+        });
+        // A blocking call that hangs, in a file system say, must not keep the process alive.
+        runtime.shutdown_timeout(DRAIN);
+        done
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => cli::fail(&error),
+    }
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    terminated().await;
+    info!("told to stop");
+    stop.cancel();
+}
+
+#[cfg(unix)]
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn terminated() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A collector that serves.
+#[derive(Debug)]
+pub struct Collector {
+    /// Where probes connect.
+    pub probes: Vec<SocketAddr>,
+    /// Where operators connect.
+    pub operators: Vec<SocketAddr>,
+    /// Connections that were refused on the probes' side.
+    pub probe_counts: Arc<AcceptCounts>,
+    core: Arc<Core>,
+    tasks: tokio::task::JoinSet<Result<(), ServeError>>,
+    stop: CancellationToken,
+    /// Kept so that the listeners can be given new settings, and since they end when it is dropped.
+    _tls: Vec<watch::Sender<Arc<ServerConfig>>>,
+}
+
+impl Collector {
+    /// Opens the store, loads what is in it, and serves until `stop`.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken) -> Result<Self, ServeError> {
+        let sites = inventory(config.inventory_file.as_deref())?;
+        let policy_text = config.policy_file.as_deref().map(read).transpose()?;
+        let probe_trust = identity::probe_trust(&config.probes.tls)
+            .map_err(|cause| ServeError::Identity { listener: "probes'", cause })?;
+        let operator_trust = config
+            .operators
+            .tls
+            .as_ref()
+            .map(|files| identity::operator_trust(files, &config.probes.tls))
+            .transpose()
+            .map_err(|cause| ServeError::Identity { listener: "operators'", cause })?;
+        // Sockets first: an address in use is told before minutes are spent on loading.
+        let probe_sockets = accept::listen(&config.probes.listen).await?;
+        let operator_sockets = accept::listen(&config.operators.listen).await?;
+        let addresses = |sockets: &[tokio::net::TcpListener]| {
+            sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect::<Vec<_>>()
+        };
+        let (probes, operators) = (addresses(&probe_sockets), addresses(&operator_sockets));
+
+        let now = clock.now();
+        let store_config = config.store.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            store::open_or_rebuild(&store_config.backend, &store_config.path, store_config.snapshots.as_deref(), now)
+        })
+        .await
+        .map_err(|error| ServeError::Runtime(io::Error::other(error)))??;
+        let settings = Settings {
+            default_forest: config.default_forest.clone(),
+            cadences: config.cadences,
+            grants: config.grants.clone(),
+            sites,
+            ..Settings::default()
+        };
+        let core = Core::start(opened, Arc::clone(&clock), settings, policy_text, stop.clone()).await?;
+
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut tls = Vec::new();
+        let probe_counts = Arc::new(AcceptCounts::default());
+
+        let (sender, configs) = watch::channel(probe_trust.config);
+        tls.push(sender);
+        let check = Arc::new(ProbeCheck { policy: probe_trust.policy, clock: Arc::clone(&clock) });
+        let limits = config.probes.limits;
+        let incoming =
+            accept::accept(probe_sockets, &Security::Tls(configs), limits, &check, &probe_counts, &stop);
+        let reports = ReportServiceServer::new(core.report_service())
+            .max_decoding_message_size(limits::REPORT_BYTES)
+            .max_encoding_message_size(limits::REPORT_BYTES);
+        let serving = server(limits).add_service(reports);
+        let until = stop.clone();
+        tasks.spawn(async move {
+            serving
+                .serve_with_incoming_shutdown(incoming, until.cancelled_owned())
+                .await
+                .map_err(|cause| ServeError::Transport { listener: "probes'", cause })
+        });
+
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<ReadinessServiceServer<Api>>().await;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .map_err(ServeError::Reflection)?;
+        let limits = config.operators.limits;
+        let (security, policy) = match operator_trust {
+            None => (Security::Loopback, None),
+            Some(trust) => {
+                let (sender, configs) = watch::channel(trust.config);
+                tls.push(sender);
+                (Security::Tls(configs), Some(trust.policy))
+            }
+        };
+        let check = Arc::new(OperatorCheck { policy, names: config.operators.names.clone(), clock });
+        let counts = Arc::new(AcceptCounts::default());
+        let incoming = accept::accept(operator_sockets, &security, limits, &check, &counts, &stop);
+        let serving = server(limits)
+            .add_service(ReadinessServiceServer::new(Api::new(Arc::clone(&core))))
+            .add_service(tonic::service::interceptor::InterceptedService::new(health_service, operators_only))
+            .add_service(tonic::service::interceptor::InterceptedService::new(reflection, operators_only));
+        let until = stop.clone();
+        tasks.spawn(async move {
+            serving
+                .serve_with_incoming_shutdown(incoming, until.cancelled_owned())
+                .await
+                .map_err(|cause| ServeError::Transport { listener: "operators'", cause })
+        });
+        info!(?probes, ?operators, version = env!("CARGO_PKG_VERSION"), "serving");
+        Ok(Self { probes, operators, probe_counts, core, tasks, stop, _tls: tls })
+    }
+
+    /// The core, for those who look at it from inside the process.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Waits until the collector was told to stop, lets calls under way end, and closes the store.
+    pub async fn finish(mut self) -> Result<(), ServeError> {
+        let first = tokio::select! {
+            () = self.stop.cancelled() => Ok(()),
+            ended = self.tasks.join_next() => match ended {
+                Some(Ok(result)) => result,
+                Some(Err(error)) => Err(ServeError::Runtime(io::Error::other(error))),
+                None => Ok(()),
+            },
+        };
+        self.stop.cancel();
+        let drained = tokio::time::timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            info!("calls under way were cut off");
+        }
+        self.tasks.abort_all();
+        if let Err(error) = self.core.close().await {
+            error!(error = %muster_proto::link::Chain(&error), "the store did not close cleanly");
+            return Err(error.into());
+        }
+        info!("stopped");
+        first
+    }
+}
+
+fn server(limits: ConnectionLimits) -> Server {
+    Server::builder()
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .http2_max_header_list_size(HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+        .http2_keepalive_interval(Some(KEEP_ALIVE.0))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
+        .max_connection_age(limits.connection_age)
+}
+
+/// Health and reflection answer operators only, like every other method of that side.
+#[expect(clippy::result_large_err, reason = "the signature is tonic's")]
+fn operators_only(request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+    crate::view::api::operator(&request)?;
+    Ok(request)
+}
+
+fn read(path: &Path) -> Result<String, ServeError> {
+    std::fs::read_to_string(path).map_err(|cause| ServeError::Read { path: path.to_owned(), cause })
+}
+
+fn inventory(path: Option<&Path>) -> Result<Sites, ServeError> {
+    let Some(path) = path else { return Ok(Sites::default()) };
+    Sites::parse(&read(path)?).map_err(|cause| ServeError::Inventory { path: path.to_owned(), cause })
+}
+
+/// `muster-collector backup`, on the store of a stopped collector.
+pub fn backup(config: &Config, into: PathBuf) -> ExitCode {
+    let bar = progress("records");
+    let shown = bar.clone();
+    let target = into.clone();
+    let done = on_store(config, async move |store| {
+        maintain::backup(store.as_ref(), into, move |records| shown.set_position(records)).await
+    });
+    bar.finish_and_clear();
+    report(done, |records| format!("{records} records copied into `{}`", target.display()))
+}
+
+/// `muster-collector restore`.
+pub fn restore(config: &Config, from: &Path) -> ExitCode {
+    let bar = progress("records");
+    let done = maintain::restore(from, &config.store.path, &|records| bar.set_position(records));
+    bar.finish_and_clear();
+    report(done.map_err(ServeError::from), |info| {
+        format!("{} records of {} hosts restored into `{}`", info.records, info.hosts, config.store.path.display())
+    })
+}
+
+/// `muster-collector recount`.
+pub fn recount(config: &Config, repair: bool) -> ExitCode {
+    let bar = progress("hosts");
+    let shown = bar.clone();
+    let done = on_store(config, async move |store| {
+        let count = |host: &store::StoredHost| crate::totals::counters_of(&host.record, &host.verdicts);
+        let recount = maintain::recount(store.as_ref(), count, &|hosts| shown.set_position(hosts)).await?;
+        if repair && !recount.differences.is_empty() {
+            store.set_totals(recount.counted.clone().into_iter().collect()).await?;
+        }
+        Ok(recount)
+    });
+    bar.finish_and_clear();
+    let differ = done.as_ref().is_ok_and(|recount| !recount.differences.is_empty());
+    let code = report(done, |recount| {
+        let mut text = format!("{} hosts and {} counters", recount.hosts, recount.counted.len());
+        for difference in &recount.differences {
+            use std::fmt::Write as _;
+            let _ = write!(
+                text,
+                "\n{}: the store has {}, counted {}",
+                difference.counter, difference.stored, difference.counted
+            );
+        }
+        text.push_str(match (differ, repair) {
+            (false, _) => ": no difference",
+            (true, true) => "\nthe totals were replaced",
+            (true, false) => "\nthe totals differ; --repair replaces them",
+        });
+        text
+    });
+    if differ && !repair { ExitCode::from(cli::EXIT_FAILED) } else { code }
+}
+
+/// Opens the configured store, works on it, and closes it.
+fn on_store<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(Arc<dyn store::Store>) -> Result<T, StoreError>,
+) -> Result<T, ServeError> {
+    let store = store::open(&config.store.backend, &config.store.path)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
+    Ok(runtime.block_on(async {
+        let done = work(Arc::clone(&store)).await?;
+        store.close().await?;
+        Ok::<T, StoreError>(done)
+    })?)
+}
+
+fn report<T>(done: Result<T, ServeError>, text: impl FnOnce(T) -> String) -> ExitCode {
+    match done {
+        Ok(value) => {
+            cli::say(&text(value));
+            ExitCode::SUCCESS
+        }
+        Err(error) => cli::fail(&error),
+    }
+}
+
+/// A progress bar on the error stream, which shows itself on a terminal only.
+fn progress(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template("{pos} {msg} {spinner} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

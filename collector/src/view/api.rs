@@ -1,0 +1,592 @@
+//! `ReadinessService`: the operators' API.
+//!
+//! Every method asks first who calls; whoever is no operator gets PERMISSION_DENIED, a probe's certificate included.
+//! Totals come from the published snapshot, lists from `query`, words from the store.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use muster_evidence::{Forest, HostName, HostNo, Kind, Role, Sid, SiteName, Timestamp};
+use muster_proto::v1::readiness_service_server::ReadinessService;
+use muster_proto::{convert, v1};
+use muster_readiness::{CHECKS, Judged, Standing, held};
+use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
+use tonic::{Request, Response, Status};
+
+use super::wire;
+use crate::core::Core;
+use crate::identity::OperatorPeer;
+use crate::query::{self, Found, HostQuery};
+use crate::snapshot::{SiteSnapshot, Snapshot};
+use crate::sites::SiteKey;
+use crate::store::StoredHost;
+use crate::table::{Table, judged_at};
+use crate::verdict::{judgement_from_stored, standing_from_wire};
+
+/// Sites in a page where the request does not say.
+const SITES_PER_PAGE: usize = 200;
+
+/// Hosts or transitions in a page where the request does not say.
+const ITEMS_PER_PAGE: usize = 100;
+
+/// The most of anything in a page.
+const MOST_PER_PAGE: usize = 1_000;
+
+/// Transitions shown with one host, latest first.
+const TRANSITIONS_OF_HOST: usize = 20;
+
+/// Transitions sent with one change to a watcher.
+const TRANSITIONS_PER_CHANGE: usize = 100;
+
+/// Transitions read from the store at a time while filtering.
+const TRANSITIONS_PER_READ: usize = 1_000;
+
+/// Transitions looked at for one answer; the answer says where to go on.
+const TRANSITIONS_LOOKED_AT: usize = 100_000;
+
+/// Longest text of a name to look for.
+const NAME_BYTES: usize = 253;
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Api {
+    core: Arc<Core>,
+}
+
+impl Api {
+    /// The service over a core.
+    pub const fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.core.snapshot()
+    }
+
+    /// The one site of a name, or a status that says why there is none.
+    fn find_site(&self, forest: &str, name: &str) -> Result<Arc<SiteSnapshot>, Status> {
+        let forest = optional::<Forest>(forest, "forest")?;
+        let name: SiteName = required(name, "name")?;
+        let snapshot = self.snapshot();
+        let found: Vec<&Arc<SiteSnapshot>> = snapshot
+            .sites
+            .iter()
+            .filter(|site| {
+                site.site.as_ref().is_some_and(|own| own.name == name && forest.as_ref().is_none_or(|of| own.forest == *of))
+            })
+            .collect();
+        match found[..] {
+            [site] => Ok(Arc::clone(site)),
+            [] => Err(Status::not_found(match nearest_site(&snapshot, &name) {
+                Some(near) => format!("no site `{name}` (did you mean `{near}`?)"),
+                None => format!("no site `{name}`"),
+            })),
+            _ => {
+                let forests: Vec<String> =
+                    found.iter().filter_map(|site| Some(site.site.as_ref()?.forest.to_string())).collect();
+                Err(Status::invalid_argument(format!(
+                    "several forests have a site `{name}`: {}; name one",
+                    forests.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// Forest and name of a site that a filter names; empty texts filter nothing.
+    fn site_filter(&self, forest: &str, name: &str) -> Result<Option<SiteKey>, Status> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.find_site(forest, name)?.key())
+    }
+
+    /// The number of the host of a name.
+    fn find_host(&self, forest: &str, name: &str) -> Result<HostNo, Status> {
+        let forest = optional::<Forest>(forest, "forest")?;
+        let name: HostName = required(name, "name")?;
+        let table = self.core.table();
+        match query::host(&table, &name, forest.as_ref()) {
+            Found::One(row) => Ok(row.number),
+            Found::None => Err(Status::not_found(format!("no host `{name}`"))),
+            Found::Several(names) => {
+                Err(Status::invalid_argument(format!("`{name}` is one of several hosts: {}", names.join(", "))))
+            }
+        }
+    }
+
+    async fn load(&self, number: HostNo) -> Result<StoredHost, Status> {
+        let stored = self.core.store().load(number).await.map_err(|error| crate::status::of_store(&error))?;
+        stored.ok_or_else(|| Status::not_found(format!("host {number} has no record")))
+    }
+
+    /// The verdicts of a host with silence considered: those about the machine, or about one of its users.
+    fn verdicts(&self, stored: &StoredHost, user: Option<&Sid>) -> Vec<v1::Verdict> {
+        let now = self.core.now();
+        let table = self.core.table();
+        let row = table.get(stored.number);
+        let policy = Arc::clone(&table.frame().policy);
+        let host_seen = row.map_or(Timestamp::MIN, |row| row.last_seen);
+        let seen_of = |sid: &Sid| {
+            row.and_then(|row| row.users.iter().find(|user| user.sid == *sid)).map_or(host_seen, |user| user.seen)
+        };
+        let directory = row.and_then(|row| table.directory_as_of(row.key.forest.as_ref()?));
+        let horizon = row.map_or(now, |row| table.frame().horizon_of(row, now));
+        let mut verdicts = Vec::new();
+        for stored in &stored.verdicts.verdicts {
+            let Some((judgement, since)) = judgement_from_stored(stored) else { continue };
+            let of_subject = match (&judgement.subject, user) {
+                (Judged::Host, None) => true,
+                (Judged::User(sid), Some(user)) => sid == user,
+                _ => false,
+            };
+            if !of_subject {
+                continue;
+            }
+            let waived = stored.verdict.as_ref().map(|verdict| verdict.waived.clone()).filter(|text| !text.is_empty());
+            let Some(check) = muster_readiness::check_by_id(&judgement.check) else {
+                verdicts.push(wire::held_verdict(&judgement, &judgement, since, waived));
+                continue;
+            };
+            let last_seen = match check.freshness() {
+                muster_readiness::Freshness::User => user.map_or(host_seen, &seen_of),
+                muster_readiness::Freshness::Directory => directory.unwrap_or(host_seen),
+                _ => host_seen,
+            };
+            let standing = held(&judgement, check.freshness(), last_seen, &policy, horizon);
+            verdicts.push(wire::held_verdict(&judgement, &standing, since, waived));
+        }
+        verdicts
+    }
+
+    /// What a host's observations say.
+    async fn evidence(&self, stored: &StoredHost) -> Result<Vec<v1::EvidenceView>, Status> {
+        let bodies = self.core.store().bodies(stored.number).await.map_err(|error| crate::status::of_store(&error))?;
+        let views = stored.record.observations.iter().map(|index| {
+            let kind = index.key.as_ref().and_then(|key| Kind::from_number(u16::try_from(key.kind).ok()?));
+            let bytes = bodies.iter().find(|(key, _)| Some(key) == index.key.as_ref()).map(|(_, body)| body);
+            let outcome = kind.zip(bytes).and_then(|(kind, bytes)| convert::decode_body(kind, bytes).ok());
+            v1::EvidenceView {
+                key: index.key.clone(),
+                kind: kind.map_or_else(
+                    || format!("kind {}", index.key.as_ref().map_or(0, |key| key.kind)),
+                    |kind| kind.name().to_owned(),
+                ),
+                body: outcome.as_ref().map(convert::outcome_to_wire),
+                observed_at_ms: judged_at(index).map_or(index.observed_at_ms, Timestamp::unix_ms),
+                context: index.context,
+                origin: index.origin,
+                reporter: index.reporter.clone(),
+                newer_than_collector: kind.is_none() || (bytes.is_some() && outcome.is_none()),
+            }
+        });
+        Ok(views.collect())
+    }
+
+    /// What a watcher is sent: the sites that changed after a snapshot, and the transitions after a number.
+    async fn change(&self, snapshot: &Snapshot, after: u64, seen: u64, only: Option<&SiteKey>) -> Result<v1::WatchResponse, Status> {
+        let wanted = |site: &SiteSnapshot| only.is_none_or(|key| site.key().as_ref() == Some(key));
+        let sites = snapshot.sites.iter().filter(|site| site.changed_in > after && wanted(site));
+        let page = self
+            .core
+            .store()
+            .transitions(seen, TRANSITIONS_PER_CHANGE)
+            .await
+            .map_err(|error| crate::status::of_store(&error))?;
+        let of_site = |transition: &v1::Transition| {
+            only.is_none_or(|(forest, name)| {
+                transition.site.as_ref().is_some_and(|site| {
+                    site.forest == forest.as_str() && site.name.eq_ignore_ascii_case(name.as_str())
+                })
+            })
+        };
+        Ok(v1::WatchResponse {
+            snapshot: snapshot.number,
+            as_of_ms: snapshot.as_of.unix_ms(),
+            sites: sites.map(|site| wire::site(site)).collect(),
+            transitions: page.items.into_iter().filter(of_site).collect(),
+        })
+    }
+}
+
+/// Who asks. Nothing is answered to anyone else.
+pub(crate) fn operator<T>(request: &Request<T>) -> Result<String, Status> {
+    let peer = request
+        .extensions()
+        .get::<OperatorPeer>()
+        .ok_or_else(|| Status::unauthenticated("this listener does not know who asks"))?;
+    peer.name().map(str::to_owned)
+}
+
+fn required<T: std::str::FromStr>(text: &str, field: &str) -> Result<T, Status>
+where
+    T::Err: std::fmt::Display,
+{
+    if text.len() > NAME_BYTES {
+        return Err(Status::invalid_argument(format!("`{field}` has {} bytes (at most {NAME_BYTES} are read)", text.len())));
+    }
+    text.parse().map_err(|error| Status::invalid_argument(format!("`{field}`: {error}")))
+}
+
+fn optional<T: std::str::FromStr>(text: &str, field: &str) -> Result<Option<T>, Status>
+where
+    T::Err: std::fmt::Display,
+{
+    if text.is_empty() { Ok(None) } else { required(text, field).map(Some) }
+}
+
+/// The size of a page: what was asked for, within bounds.
+fn page_size(asked: u32, default: usize) -> usize {
+    match asked as usize {
+        0 => default,
+        asked => asked.min(MOST_PER_PAGE),
+    }
+}
+
+/// A page token is a number in decimal; anything else did not come from us.
+fn page_token(token: &str) -> Result<u64, Status> {
+    if token.is_empty() {
+        return Ok(0);
+    }
+    token.parse().map_err(|_| Status::invalid_argument("`page_token` is none that this service gave"))
+}
+
+/// The name of a site nearest to one that does not exist.
+fn nearest_site(snapshot: &Snapshot, name: &SiteName) -> Option<String> {
+    let wanted = name.folded();
+    let near = |site: &Arc<SiteSnapshot>| {
+        let own = site.site.as_ref()?.name.clone();
+        let distance = strsim::damerau_levenshtein(&wanted, &own.folded());
+        (distance <= 1 + wanted.len() / 4).then(|| (distance, own.to_string()))
+    };
+    snapshot.sites.iter().filter_map(near).min().map(|(_, name)| name)
+}
+
+/// The check of a filter, by its place in `CHECKS`.
+fn check_index(id: &str) -> Result<Option<usize>, Status> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let index = CHECKS.iter().position(|check| check.id() == id);
+    index.map(Some).ok_or_else(|| Status::invalid_argument(unknown_check(id)))
+}
+
+fn unknown_check(id: &str) -> String {
+    let id: String = id.chars().take(64).collect();
+    match muster_readiness::nearest_check(&id) {
+        Some(near) => format!("unknown check `{id}` (did you mean `{near}`?)"),
+        None => format!("unknown check `{id}`"),
+    }
+}
+
+#[tonic::async_trait]
+impl ReadinessService for Api {
+    async fn get_organisation(
+        &self,
+        request: Request<v1::GetOrganisationRequest>,
+    ) -> Result<Response<v1::GetOrganisationResponse>, Status> {
+        operator(&request)?;
+        Ok(Response::new(wire::organisation(&self.snapshot())))
+    }
+
+    async fn list_sites(
+        &self,
+        request: Request<v1::ListSitesRequest>,
+    ) -> Result<Response<v1::ListSitesResponse>, Status> {
+        operator(&request)?;
+        let request = request.into_inner();
+        let forest = optional::<Forest>(&request.forest, "forest")?;
+        let rollouts: Vec<_> = request.rollouts.iter().filter_map(|number| wire::rollout_from(*number)).collect();
+        let skip = usize::try_from(page_token(&request.page_token)?).unwrap_or(usize::MAX);
+        let size = page_size(request.page_size, SITES_PER_PAGE);
+        let snapshot = self.snapshot();
+        let mut matching = snapshot
+            .sites
+            .iter()
+            .filter(|site| site.site.as_ref().is_some_and(|own| forest.as_ref().is_none_or(|of| own.forest == *of)))
+            .filter(|site| rollouts.is_empty() || rollouts.contains(&site.readiness.rollout))
+            .skip(skip);
+        let sites: Vec<v1::Site> = matching.by_ref().take(size).map(|site| wire::site(site)).collect();
+        let next_page_token = if matching.next().is_some() { (skip + size).to_string() } else { String::new() };
+        Ok(Response::new(v1::ListSitesResponse {
+            sites,
+            next_page_token,
+            snapshot: snapshot.number,
+            as_of_ms: snapshot.as_of.unix_ms(),
+            policy_revision: snapshot.policy_revision,
+        }))
+    }
+
+    async fn get_site(&self, request: Request<v1::GetSiteRequest>) -> Result<Response<v1::GetSiteResponse>, Status> {
+        operator(&request)?;
+        let request = request.into_inner();
+        let site = self.find_site(&request.forest, &request.name)?;
+        let snapshot = self.snapshot();
+        Ok(Response::new(v1::GetSiteResponse {
+            site: Some(wire::site(&site)),
+            dcs: site.dc_rows.iter().map(|dc| wire::site_dc(dc)).collect(),
+            checks: site.checks.iter().map(wire::check_counts).collect(),
+            snapshot: snapshot.number,
+            as_of_ms: snapshot.as_of.unix_ms(),
+            policy_revision: snapshot.policy_revision,
+            dcs_missing: site.dcs_missing.iter().map(ToString::to_string).collect(),
+        }))
+    }
+
+    async fn list_hosts(
+        &self,
+        request: Request<v1::ListHostsRequest>,
+    ) -> Result<Response<v1::ListHostsResponse>, Status> {
+        operator(&request)?;
+        let request = request.into_inner();
+        if request.name_contains.len() > NAME_BYTES {
+            return Err(Status::invalid_argument(format!("`name_contains` is over {NAME_BYTES} bytes")));
+        }
+        let query = HostQuery {
+            forest: optional(&request.forest, "forest")?,
+            site: self.site_filter(&request.forest, &request.site)?,
+            role: if request.role == 0 { None } else { Some(role(request.role)?) },
+            check: check_index(&request.check)?,
+            standings: request.standings.iter().filter_map(|number| standing_from_wire(*number)).collect::<Vec<Standing>>(),
+            name_contains: request.name_contains.to_ascii_lowercase(),
+            quiet: request.quiet,
+        };
+        let after = HostNo(page_token(&request.page_token)?);
+        let size = page_size(request.page_size, ITEMS_PER_PAGE);
+        let table = self.core.table();
+        let page = query::hosts(&table, &query, after, size);
+        Ok(Response::new(v1::ListHostsResponse {
+            hosts: page.rows.iter().map(|row| wire::host_summary(&table, row)).collect(),
+            next_page_token: page.next.map(|next| next.to_string()).unwrap_or_default(),
+            total: page.total,
+        }))
+    }
+
+    async fn get_host(&self, request: Request<v1::GetHostRequest>) -> Result<Response<v1::GetHostResponse>, Status> {
+        operator(&request)?;
+        let request = request.into_inner();
+        let number = self.find_host(&request.forest, &request.name)?;
+        let stored = self.load(number).await?;
+        let evidence = self.evidence(&stored).await?;
+        let transitions = self
+            .core
+            .store()
+            .host_transitions(number, TRANSITIONS_OF_HOST)
+            .await
+            .map_err(|error| crate::status::of_store(&error))?;
+        let verdicts = self.verdicts(&stored, None);
+        let users: Vec<(Sid, Standing, Timestamp)> = {
+            let table = self.core.table();
+            let row = table.get(number).ok_or_else(|| Status::not_found("the host is gone"))?;
+            row.users.iter().map(|user| (user.sid.clone(), user.standing, user.seen)).collect()
+        };
+        let users = users
+            .into_iter()
+            .map(|(sid, standing, seen)| v1::HostUser {
+                verdicts: self.verdicts(&stored, Some(&sid)),
+                sid: sid.to_string(),
+                standing: crate::verdict::standing_to_wire(standing).into(),
+                last_seen_ms: seen.unix_ms(),
+            })
+            .collect();
+        let table = self.core.table();
+        let row = table.get(number).ok_or_else(|| Status::not_found("the host is gone"))?;
+        Ok(Response::new(v1::GetHostResponse {
+            host: Some(wire::host_summary(&table, row)),
+            verdicts,
+            users,
+            evidence,
+            transitions,
+            site_origin: match row.site_origin {
+                v1::SiteOrigin::Directory => "the directory says so",
+                v1::SiteOrigin::Claim => "the host says so",
+                v1::SiteOrigin::Configuration => "the collector's inventory says so",
+                v1::SiteOrigin::Unspecified => "nobody says",
+            }
+            .to_owned(),
+            first_seen_ms: stored.record.first_seen_ms,
+            conflict: row.conflict,
+            policy_revision: row.policy_revision,
+            install_id: stored.record.install_id.clone(),
+        }))
+    }
+
+    async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::GetUserResponse>, Status> {
+        operator(&request)?;
+        let sid: Sid = required(&request.into_inner().sid, "sid")?;
+        let hosts: Vec<HostNo> = self.core.table().hosts_of_user(&sid).to_vec();
+        if hosts.is_empty() {
+            return Err(Status::not_found(format!("no host has reported the user `{sid}`")));
+        }
+        let mut endpoints = Vec::new();
+        for number in hosts {
+            let stored = self.load(number).await?;
+            let mut verdicts = self.verdicts(&stored, Some(&sid));
+            verdicts.extend(self.verdicts(&stored, None));
+            let table = self.core.table();
+            let Some(row) = table.get(number) else { continue };
+            let seen = row.users.iter().find(|user| user.sid == sid).map_or(row.last_seen, |user| user.seen);
+            endpoints.push(v1::UserEndpoint {
+                host: Some(wire::host_summary(&table, row)),
+                verdicts,
+                last_seen_ms: seen.unix_ms(),
+            });
+        }
+        endpoints.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.last_seen_ms));
+        let forest = endpoints
+            .first()
+            .and_then(|endpoint| endpoint.host.as_ref()?.site.as_ref()?.forest.parse::<Forest>().ok());
+        let keys = match &forest {
+            Some(forest) => self.core.directory_keys(forest, &sid).await.map_err(|error| crate::status::of_store(&error))?,
+            None => crate::core::DirectoryKeys::default(),
+        };
+        let (standing, counted_at) = {
+            let table = self.core.table();
+            match table.counted(&sid) {
+                Some((site, user)) => (user.standing, table.site(site).map(wire::site_id)),
+                None => (Standing::NotApplicable, None),
+            }
+        };
+        Ok(Response::new(v1::GetUserResponse {
+            sid: sid.to_string(),
+            standing: crate::verdict::standing_to_wire(standing).into(),
+            counted_at,
+            endpoints,
+            directory_keys: keys.keys.as_ref().map(Into::into),
+            directory_complete: keys.complete,
+        }))
+    }
+
+    async fn list_transitions(
+        &self,
+        request: Request<v1::ListTransitionsRequest>,
+    ) -> Result<Response<v1::ListTransitionsResponse>, Status> {
+        operator(&request)?;
+        let request = request.into_inner();
+        let size = page_size(request.page_size, ITEMS_PER_PAGE);
+        let site = self.site_filter(&request.forest, &request.site)?;
+        let forest = optional::<Forest>(&request.forest, "forest")?;
+        let host = if request.host.is_empty() {
+            None
+        } else {
+            let number = self.find_host(&request.forest, &request.host)?;
+            self.core.table().get(number).map(|row| row.key.name.to_string())
+        };
+        let wanted = |transition: &v1::Transition| {
+            let at = transition.site.as_ref();
+            host.as_ref().is_none_or(|host| transition.host == *host)
+                && request.since_ms.is_none_or(|since| transition.at_ms >= since)
+                && forest.as_ref().is_none_or(|forest| at.is_some_and(|at| at.forest == forest.as_str()))
+                && site.as_ref().is_none_or(|(_, name)| at.is_some_and(|at| at.name.eq_ignore_ascii_case(name.as_str())))
+        };
+        let mut answer =
+            v1::ListTransitionsResponse { transitions: Vec::new(), next_after: request.after, more: false };
+        let mut looked_at = 0;
+        'pages: loop {
+            let page = self
+                .core
+                .store()
+                .transitions(answer.next_after, TRANSITIONS_PER_READ)
+                .await
+                .map_err(|error| crate::status::of_store(&error))?;
+            looked_at += page.items.len();
+            for transition in page.items {
+                if answer.transitions.len() == size {
+                    answer.more = true;
+                    break 'pages;
+                }
+                answer.next_after = transition.number;
+                if wanted(&transition) {
+                    answer.transitions.push(transition);
+                }
+            }
+            if page.next.is_none() {
+                break;
+            }
+            if looked_at >= TRANSITIONS_LOOKED_AT {
+                answer.more = true;
+                break;
+            }
+        }
+        Ok(Response::new(answer))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        operator(&request)?;
+        let request = request.into_inner();
+        let only = self.site_filter(&request.forest, &request.site)?;
+        let api = self.clone();
+        let mut state: Option<(u64, u64)> = None;
+        let snapshots = WatchStream::new(self.core.snapshots());
+        let changes = snapshots.then(move |snapshot| {
+            let (after, seen) = state.unwrap_or((0, snapshot.last_transition));
+            let first = state.is_none();
+            state = Some((snapshot.number, snapshot.last_transition));
+            let (api, only) = (api.clone(), only.clone());
+            async move {
+                let change = api.change(&snapshot, after, seen, only.as_ref()).await?;
+                Ok((first || !change.sites.is_empty() || !change.transitions.is_empty()).then_some(change))
+            }
+        });
+        let stream = changes.filter_map(Result::transpose);
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn get_policy(
+        &self,
+        request: Request<v1::GetPolicyRequest>,
+    ) -> Result<Response<v1::GetPolicyResponse>, Status> {
+        operator(&request)?;
+        self.core.get_policy(request.into_inner().revision).await.map(Response::new)
+    }
+
+    async fn plan_policy(
+        &self,
+        request: Request<v1::PlanPolicyRequest>,
+    ) -> Result<Response<v1::PlanPolicyResponse>, Status> {
+        operator(&request)?;
+        self.core.plan_policy(&request.into_inner().text).await.map(Response::new)
+    }
+
+    async fn apply_policy(
+        &self,
+        request: Request<v1::ApplyPolicyRequest>,
+    ) -> Result<Response<v1::ApplyPolicyResponse>, Status> {
+        let who = operator(&request)?;
+        let request = request.into_inner();
+        self.core.apply_policy(&request.text, request.base_revision, &who).await.map(Response::new)
+    }
+
+    async fn list_waivers(
+        &self,
+        request: Request<v1::ListWaiversRequest>,
+    ) -> Result<Response<v1::ListWaiversResponse>, Status> {
+        operator(&request)?;
+        let waivers = self.core.list_waivers(request.into_inner().include_ended).await?;
+        Ok(Response::new(v1::ListWaiversResponse { waivers }))
+    }
+
+    async fn add_waiver(
+        &self,
+        request: Request<v1::AddWaiverRequest>,
+    ) -> Result<Response<v1::AddWaiverResponse>, Status> {
+        let who = operator(&request)?;
+        let waiver = self.core.add_waiver(request.into_inner(), &who).await?;
+        Ok(Response::new(v1::AddWaiverResponse { waiver: Some(waiver) }))
+    }
+
+    async fn remove_waiver(
+        &self,
+        request: Request<v1::RemoveWaiverRequest>,
+    ) -> Result<Response<v1::RemoveWaiverResponse>, Status> {
+        let who = operator(&request)?;
+        let waiver = self.core.remove_waiver(request.into_inner().number, &who).await?;
+        Ok(Response::new(v1::RemoveWaiverResponse { waiver: Some(waiver) }))
+    }
+}
+
+fn role(number: i32) -> Result<Role, Status> {
+    convert::role_from_wire(number).map_err(|error| Status::invalid_argument(format!("`role`: {error}")))
+}

@@ -1,0 +1,4 @@
+//! Views: what operators see. Totals come from the published snapshot, lists from `query`; nothing is counted here.
+
+pub mod api;
+mod wire;

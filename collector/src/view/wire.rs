@@ -1,0 +1,189 @@
+//! Snapshots and rows as messages of the operators' API.
+
+use muster_evidence::{Role, SiteRef, Timestamp};
+use muster_proto::{convert, v1};
+use muster_readiness::derive::capability::Capability;
+use muster_readiness::{Judgement, Rollout, Standing};
+
+use crate::snapshot::{CheckCounts, Counts, DcSnapshot, SiteReason, SiteSnapshot, Snapshot};
+use crate::table::{Cell, Row, Table};
+use crate::verdict::{standing_to_wire, verdict_to_wire};
+
+/// Counts by standing.
+pub(super) fn counts(counts: &Counts) -> v1::StandingCounts {
+    let Counts { ready, advisory, blocked, unknown, not_applicable } = *counts;
+    v1::StandingCounts { ready, advisory, blocked, unknown, not_applicable }
+}
+
+/// A site's forest and name.
+pub(super) fn site_id(site: &SiteRef) -> v1::SiteId {
+    v1::SiteId { forest: site.forest.to_string(), name: site.name.to_string() }
+}
+
+/// A rollout verdict.
+pub(super) const fn rollout(rollout: Rollout) -> v1::Rollout {
+    match rollout {
+        Rollout::Go => v1::Rollout::Go,
+        Rollout::Partly => v1::Rollout::Partly,
+        Rollout::Hold => v1::Rollout::Hold,
+        Rollout::Unknown => v1::Rollout::Unknown,
+    }
+}
+
+/// The rollout verdict of a message; `None` where it is none.
+pub(super) fn rollout_from(number: i32) -> Option<Rollout> {
+    match v1::Rollout::try_from(number).ok()? {
+        v1::Rollout::Unspecified => None,
+        v1::Rollout::Go => Some(Rollout::Go),
+        v1::Rollout::Partly => Some(Rollout::Partly),
+        v1::Rollout::Hold => Some(Rollout::Hold),
+        v1::Rollout::Unknown => Some(Rollout::Unknown),
+    }
+}
+
+/// A reason.
+pub(super) fn reason(reason: &SiteReason) -> v1::SiteReason {
+    v1::SiteReason {
+        check: reason.check.to_owned(),
+        standing: standing_to_wire(reason.standing).into(),
+        text: reason.text.clone(),
+        remedy: reason.remedy.clone(),
+        hosts: reason.hosts.iter().map(ToString::to_string).collect(),
+        host_count: reason.host_count,
+        users_affected: reason.users_affected,
+        since_ms: reason.since.unix_ms(),
+        in_gate: reason.in_gate,
+    }
+}
+
+/// A site of a snapshot.
+pub(super) fn site(site: &SiteSnapshot) -> v1::Site {
+    v1::Site {
+        id: site.site.as_ref().map(site_id),
+        rollout: rollout(site.readiness.rollout).into(),
+        rollout_since_ms: site.rollout_since.unix_ms(),
+        gate: standing_to_wire(site.readiness.gate.standing).into(),
+        users: Some(counts(&site.users)),
+        users_quiet: site.users_quiet,
+        endpoints: Some(counts(&site.endpoints)),
+        endpoints_quiet: site.endpoints_quiet,
+        dcs_expected: site.dcs_expected.unwrap_or_default(),
+        dcs_fresh: site.dcs_fresh,
+        inventory_known: site.dcs_expected.is_some(),
+        endpoints_expected: site.endpoints_expected,
+        endpoints_fresh: site.endpoints_fresh,
+        reasons: site.reasons.iter().map(reason).collect(),
+        qualifiers: site.readiness.qualifiers.iter().map(ToString::to_string).collect(),
+        dcs_reporting: site.dcs_reporting,
+        users_seen: site.users.total(),
+    }
+}
+
+/// A check counted over a site.
+pub(super) fn check_counts(check: &CheckCounts) -> v1::CheckCounts {
+    v1::CheckCounts {
+        check: check.check.to_owned(),
+        title: check.title.to_owned(),
+        counts: Some(counts(&check.counts)),
+    }
+}
+
+/// A domain controller of a site.
+pub(super) fn site_dc(dc: &DcSnapshot) -> v1::SiteDc {
+    let verdicts = dc.judgements.iter().zip(&dc.stored).map(|(judgement, (stored, since))| {
+        let verdict = verdict_to_wire(judgement, *since, None);
+        with_silence(verdict, judgement.verdict.standing(), *stored)
+    });
+    v1::SiteDc {
+        host: dc.host.to_string(),
+        capability: match &dc.capability {
+            Capability::Capable => "capable".to_owned(),
+            Capability::NotCapable { reason } => format!("not capable: {reason}"),
+            Capability::Unsettled { why } => format!("unsettled: {why}"),
+        },
+        operating_system: dc.operating_system.as_ref().map(|os| os.name.to_string()).unwrap_or_default(),
+        standing: standing_to_wire(dc.standing).into(),
+        certificate_not_after_ms: dc.certificate_not_after.map(Timestamp::unix_ms),
+        last_seen_ms: dc.last_seen.unix_ms(),
+        quiet: dc.quiet,
+        expected: dc.expected,
+        verdicts: verdicts.collect(),
+    }
+}
+
+/// Notes in a verdict what it was before silence made it unknown.
+pub(super) fn with_silence(mut verdict: v1::Verdict, held: Standing, stored: Standing) -> v1::Verdict {
+    if held != stored {
+        verdict.stale_standing = standing_to_wire(stored).into();
+    }
+    verdict
+}
+
+/// A judgement with silence considered, as a message.
+pub(super) fn held_verdict(
+    stored: &Judgement,
+    held: &Judgement,
+    since: Timestamp,
+    waived: Option<String>,
+) -> v1::Verdict {
+    with_silence(verdict_to_wire(held, since, waived), held.verdict.standing(), stored.verdict.standing())
+}
+
+/// A host in a list.
+pub(super) fn host_summary(table: &Table, row: &Row) -> v1::HostSummary {
+    let worst = row.worst.and_then(|check| {
+        row.all_cells().filter(|cell| cell.check_index() == usize::from(check)).max_by_key(|cell| cell.held())
+    });
+    let forest = || row.key.forest.as_ref().map(ToString::to_string).unwrap_or_default();
+    v1::HostSummary {
+        number: row.number.0,
+        name: row.key.name.to_string(),
+        site: match table.site(row.site) {
+            Some(site) => Some(site_id(site)),
+            None => row.key.forest.is_some().then(|| v1::SiteId { forest: forest(), name: String::new() }),
+        },
+        roles: row.roles.iter().map(role).collect(),
+        standing: standing_to_wire(row.overall).into(),
+        worst_check: row.worst_check().unwrap_or_default().to_owned(),
+        worst_text: worst.map(|cell| worst_text(table, cell)).unwrap_or_default(),
+        last_seen_ms: row.last_seen.unix_ms(),
+        quiet: row.quiet,
+        probe_version: row.probe_version.to_string(),
+        operating_system: row.operating_system.to_string(),
+        users: u32::try_from(row.users.len()).unwrap_or(u32::MAX),
+    }
+}
+
+fn worst_text(table: &Table, cell: &Cell) -> String {
+    if cell.held() != cell.stored() {
+        return format!("no report lately; was {}", cell.stored());
+    }
+    table.words(cell).map(|words| words.seen.clone()).unwrap_or_default()
+}
+
+/// A role.
+pub(super) fn role(role: Role) -> i32 {
+    convert::role_to_wire(role)
+}
+
+/// The organisation.
+pub(super) fn organisation(snapshot: &Snapshot) -> v1::GetOrganisationResponse {
+    let sums = &snapshot.organisation;
+    v1::GetOrganisationResponse {
+        snapshot: snapshot.number,
+        as_of_ms: snapshot.as_of.unix_ms(),
+        policy_revision: snapshot.policy_revision,
+        sites_go: sums.sites_go,
+        sites_partly: sums.sites_partly,
+        sites_hold: sums.sites_hold,
+        sites_unknown: sums.sites_unknown,
+        users: Some(counts(&sums.users)),
+        endpoints: Some(counts(&sums.endpoints)),
+        dcs: Some(counts(&sums.dcs)),
+        hosts: sums.hosts,
+        hosts_quiet: sums.hosts_quiet,
+        hosts_without_site: sums.hosts_without_site,
+        top_reasons: sums.top_reasons.iter().map(reason).collect(),
+        collector_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
