@@ -4,21 +4,27 @@
 //! and a change made from an older one is a [`Applied::Conflict`] to be judged again. Bytes are the business of
 //! `record`, and how a backend makes them durable is its own.
 
+mod backup;
+mod change;
+mod look;
+mod map;
 mod memory;
 mod record;
+mod shared;
 mod sled;
 #[cfg(test)]
 mod suite;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use muster_evidence::{Forest, HostName, HostNo, Timestamp};
 use muster_proto::v1;
 
-pub use memory::MemoryStore;
-pub use record::{InvalidRecord, STORE_FORMAT};
+pub use self::backup::BackupInfo;
+pub use self::memory::MemoryStore;
+pub use self::record::{InvalidRecord, STORE_FORMAT};
 pub use self::sled::SledStore;
 
 /// What a host is found by: its certificate's name within a forest.
@@ -263,4 +269,88 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Waits until everything written is durable, and closes.
     async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Opens the store of a configured name. Blocks while files are read: seconds for a million hosts.
+pub fn open(name: &str, path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    match name {
+        "sled" => Ok(Arc::new(SledStore::open(path)?)),
+        "memory" => Ok(Arc::new(MemoryStore::new())),
+        _ => Err(StoreError::UnknownBackend { name: name.to_owned() }),
+    }
+}
+
+/// A store that was opened, and at what cost.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Set where the files found could not be opened and a new store took their place.
+    pub rebuilding: Option<Rebuilding>,
+}
+
+/// What happened to a store that could not be opened. Its hosts are to be shown as being rebuilt, and probes to be
+/// asked for full evidence, until they have answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilding {
+    /// Why it could not be opened.
+    pub cause: String,
+    /// Where its files are now.
+    pub set_aside: PathBuf,
+    /// The backup the new store was made from; `None` where there was none that could be read.
+    pub restored: Option<(PathBuf, BackupInfo)>,
+    /// Backups that could not be read, each with the reason.
+    pub unusable: Vec<(PathBuf, String)>,
+}
+
+/// Opens a store as [`open`] does; one that is damaged is set aside and made anew from the newest readable backup in
+/// `backups` (a directory of backups, or one itself), or empty without one. Only damage is mended so: a locked
+/// directory, a newer format or a missing permission stay errors.
+pub fn open_or_rebuild(
+    name: &str,
+    path: &Path,
+    backups: Option<&Path>,
+    now: Timestamp,
+) -> Result<Opened, StoreError> {
+    let cause = match open(name, path) {
+        Ok(store) => return Ok(Opened { store, rebuilding: None }),
+        Err(StoreError::Damaged { detail, .. }) => detail,
+        Err(error) => return Err(error),
+    };
+    let set_aside = sled::set_aside(path, now)?;
+    let mut rebuilding = Rebuilding { cause, set_aside, restored: None, unusable: Vec::new() };
+    for folder in backups.map(newest_first).unwrap_or_default() {
+        match sled::restore(&folder, path, &|_| ()) {
+            Ok(info) => {
+                rebuilding.restored = Some((folder, info));
+                break;
+            }
+            Err(StoreError::Full { path }) => return Err(StoreError::Full { path }),
+            Err(error) => rebuilding.unusable.push((folder, error.to_string())),
+        }
+    }
+    tracing::error!(
+        cause = rebuilding.cause,
+        set_aside = %rebuilding.set_aside.display(),
+        restored = ?rebuilding.restored,
+        "the store was damaged; it was set aside and is rebuilt"
+    );
+    Ok(Opened { store: open(name, path)?, rebuilding: Some(rebuilding) })
+}
+
+/// Makes a store in `into`, which is empty or does not exist, from the backup in `from`. The backup's format, counts
+/// and hash are checked before anything is written, and `into` appears only when complete. Progress in records.
+pub fn restore(from: &Path, into: &Path, progress: &dyn Fn(u64)) -> Result<BackupInfo, StoreError> {
+    sled::restore(from, into, progress)
+}
+
+/// The directories with a backup at or directly below a path, newest first.
+fn newest_first(path: &Path) -> Vec<PathBuf> {
+    let below = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut dated: Vec<_> = below
+        .chain([path.to_owned()])
+        .filter_map(|folder| Some((backup::created_at_ms(&folder)?, folder)))
+        .collect();
+    dated.sort_unstable();
+    dated.into_iter().rev().map(|(_, folder)| folder).collect()
 }

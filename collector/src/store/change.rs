@@ -1,0 +1,226 @@
+//! Every change the store knows, made on a draft.
+//!
+//! Each function is one change as a whole: it checks what it was made from, then writes. The same functions run over
+//! memory and over sled, on the backend's one writer, so nothing else changes the store between check and commit.
+
+use muster_evidence::{HostNo, Timestamp};
+use muster_proto::v1;
+
+use super::map::{Draft, Map, join, read, unreadable};
+use super::record::{SEEN_BLOCK, key};
+use super::{Applied, CounterDelta, HostKey, HostUpdate, InventoryUpdate, StoreError};
+
+/// Names of the numbers the store keeps for itself.
+pub(super) mod meta {
+    /// The number of the host assigned last.
+    pub(in super::super) const LAST_HOST: &str = "last-host";
+    /// The number of the transition appended last.
+    pub(in super::super) const LAST_TRANSITION: &str = "last-transition";
+    /// The number of the waiver made last.
+    pub(in super::super) const LAST_WAIVER: &str = "last-waiver";
+    /// The revision of the policy in force.
+    pub(in super::super) const POLICY: &str = "policy";
+}
+
+/// The store's own number under a name; 0 where it was never written.
+pub(super) fn number(map: &dyn Map, name: &str) -> Result<u64, StoreError> {
+    Ok(read::<u64>(map, &key::meta(name))?.unwrap_or_default())
+}
+
+/// Gives a host its number.
+pub(super) fn assign(draft: &mut Draft<'_>, host: &HostKey) -> Result<HostNo, StoreError> {
+    let name = key::name(host);
+    if let Some(number) = read::<u64>(draft, &name)? {
+        return Ok(HostNo(number));
+    }
+    let next = number(draft, meta::LAST_HOST)? + 1;
+    draft.put(name, &next)?;
+    draft.put(key::meta(meta::LAST_HOST), &next)?;
+    Ok(HostNo(next))
+}
+
+/// Changes one host, if its record is still what the change was made from.
+pub(super) fn apply(draft: &mut Draft<'_>, update: HostUpdate) -> Result<Applied, StoreError> {
+    let host = HostNo(update.number);
+    let before: Option<v1::HostRecord> = read(draft, &key::host(host))?;
+    if before.as_ref().map_or(0, |record| record.revision) != update.from_revision {
+        return Ok(Applied::Conflict);
+    }
+    let record = v1::HostRecord { revision: update.from_revision + 1, ..update.record };
+    if let Some(due_ms) = before.and_then(|record| record.due_ms)
+        && record.due_ms != Some(due_ms)
+    {
+        draft.erase(key::due(due_ms, host))?;
+    }
+    if let Some(due_ms) = record.due_ms {
+        draft.put(key::due(due_ms, host), &())?;
+    }
+    draft.put(key::host(host), &record)?;
+    draft.put(key::verdicts(host), &update.verdicts)?;
+    // Removals first: a body that is both removed and written was replaced.
+    for observation in &update.remove_bodies {
+        draft.erase(key::body(host, observation))?;
+    }
+    for (observation, body) in update.put_bodies {
+        let at = key::body(host, &observation);
+        draft.put(at, &v1::ObservationEntry { key: Some(observation), body: Some(body), ..Default::default() })?;
+    }
+    for (series, record) in &update.series {
+        draft.put(key::series(host, *series), record)?;
+    }
+    for part in update.inventory {
+        merge_inventory(draft, part)?;
+    }
+    for delta in &update.deltas {
+        count(draft, delta)?;
+    }
+    let last_transition = append(draft, Some(host), update.transitions)?;
+    Ok(Applied::Committed { last_transition })
+}
+
+/// Appends transitions. The number of the last one there is.
+pub(super) fn append(
+    draft: &mut Draft<'_>,
+    host: Option<HostNo>,
+    transitions: Vec<v1::Transition>,
+) -> Result<u64, StoreError> {
+    let mut last = number(draft, meta::LAST_TRANSITION)?;
+    if transitions.is_empty() {
+        return Ok(last);
+    }
+    for transition in transitions {
+        last += 1;
+        draft.put(key::transition(last), &v1::Transition { number: last, ..transition })?;
+        if let Some(host) = host {
+            draft.put(key::host_transition(host, last), &())?;
+        }
+    }
+    draft.put(key::meta(meta::LAST_TRANSITION), &last)?;
+    Ok(last)
+}
+
+/// Changes one counter; one that reaches zero is not kept.
+fn count(draft: &mut Draft<'_>, delta: &CounterDelta) -> Result<(), StoreError> {
+    let at = key::counter(&delta.counter);
+    let before = read::<v1::CounterRecord>(draft, &at)?.map_or(0, |record| record.value);
+    match before.saturating_add(delta.by) {
+        0 => draft.erase(at),
+        value => draft.put(at, &v1::CounterRecord { counter: delta.counter.clone(), value }),
+    }
+}
+
+/// Replaces all counters.
+pub(super) fn set_totals(draft: &mut Draft<'_>, totals: Vec<(String, i64)>) -> Result<(), StoreError> {
+    for stale in keys(draft, &key::counters())? {
+        draft.erase(stale)?;
+    }
+    for (counter, by) in totals {
+        count(draft, &CounterDelta { counter, by })?;
+    }
+    Ok(())
+}
+
+/// Merges a part of an inventory.
+fn merge_inventory(draft: &mut Draft<'_>, part: InventoryUpdate) -> Result<(), StoreError> {
+    let head = part.head;
+    for id in &part.remove {
+        draft.erase(key::inventory_item(&head.forest, &head.source, id))?;
+    }
+    for (id, item) in part.put {
+        let record = v1::InventoryRecord { epoch: head.epoch, item: Some(item) };
+        draft.put(key::inventory_item(&head.forest, &head.source, &id), &record)?;
+    }
+    if part.sweep {
+        let (start, end) = key::inventory_items(&head.forest, &head.source);
+        let mut stale = Vec::new();
+        draft.scan(&start, &end, &mut |at, value| {
+            let record: v1::InventoryRecord = join(draft, at, value)?;
+            if record.epoch != head.epoch {
+                stale.push(at.to_vec());
+            }
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        for at in stale {
+            draft.erase(at)?;
+        }
+    }
+    draft.put(key::inventory(&head.forest, &head.source), &head)
+}
+
+/// Moves last-seen times of one block forward: (place in the block, milliseconds since 1970).
+pub(super) fn checkpoint(draft: &mut Draft<'_>, block: u64, seen: &[(usize, i64)]) -> Result<(), StoreError> {
+    let at = key::seen(block);
+    let mut record: v1::SeenBlock = read(draft, &at)?.unwrap_or_default();
+    let hosts = usize::try_from(SEEN_BLOCK).unwrap_or(usize::MAX);
+    for &(place, seen_ms) in seen {
+        if place >= hosts {
+            return Err(unreadable(&at, super::InvalidRecord::Key));
+        }
+        if record.seen_ms.len() <= place {
+            record.seen_ms.resize(place + 1, 0);
+        }
+        record.seen_ms[place] = record.seen_ms[place].max(seen_ms);
+    }
+    draft.put(at, &record)
+}
+
+/// Makes a text the next revision of the policy, if `base` is still in force.
+pub(super) fn put_policy(
+    draft: &mut Draft<'_>,
+    base: u64,
+    text: String,
+    by: String,
+    now: Timestamp,
+) -> Result<Option<u64>, StoreError> {
+    if number(draft, meta::POLICY)? != base {
+        return Ok(None);
+    }
+    let revision = base + 1;
+    let record = v1::PolicyRecord { revision, text, applied_at_ms: now.unix_ms(), applied_by: by };
+    draft.put(key::policy(revision), &record)?;
+    draft.put(key::meta(meta::POLICY), &revision)?;
+    Ok(Some(revision))
+}
+
+/// Writes a waiver; number 0 makes a new one.
+pub(super) fn put_waiver(draft: &mut Draft<'_>, mut waiver: v1::Waiver) -> Result<u64, StoreError> {
+    let last = number(draft, meta::LAST_WAIVER)?;
+    if waiver.number == 0 {
+        waiver.number = last + 1;
+    }
+    if waiver.number > last {
+        draft.put(key::meta(meta::LAST_WAIVER), &waiver.number)?;
+    }
+    draft.put(key::waiver(waiver.number), &waiver)?;
+    Ok(waiver.number)
+}
+
+/// Takes or renews a lease; `None` where another holder has it.
+pub(super) fn lease(
+    draft: &mut Draft<'_>,
+    name: &str,
+    holder: &str,
+    now: Timestamp,
+    ttl_ms: i64,
+) -> Result<Option<u64>, StoreError> {
+    let at = key::lease(name);
+    let epoch = match read::<v1::LeaseRecord>(draft, &at)? {
+        None => 1,
+        Some(held) if held.holder == holder => held.epoch,
+        Some(held) if held.expires_at_ms > now.unix_ms() => return Ok(None),
+        Some(held) => held.epoch + 1,
+    };
+    let expires_at_ms = now.plus_ms(ttl_ms).unix_ms();
+    draft.put(at, &v1::LeaseRecord { holder: holder.to_owned(), epoch, expires_at_ms })?;
+    Ok(Some(epoch))
+}
+
+/// The keys in a range.
+fn keys(map: &dyn Map, (start, end): &key::Range) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut keys = Vec::new();
+    map.scan(start, end, &mut |key, _| {
+        keys.push(key.to_vec());
+        Ok(std::ops::ControlFlow::Continue(()))
+    })?;
+    Ok(keys)
+}
