@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The program of the probe. Everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    muster_probe::cli::main(std::env::args_os())
+}

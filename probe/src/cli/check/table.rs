@@ -1,0 +1,293 @@
+//! The result of a check for people: worst first, each finding with what to do.
+
+use std::fmt::Write as _;
+
+use muster_evidence::{Origin, Sid, Timestamp};
+use muster_readiness::{Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict, check_by_id};
+
+use super::Outcome;
+use crate::cli::layout::{Page, count, date, labelled, minute, span, wrap};
+use crate::judge_local::{JudgedMachine, described};
+use crate::machine::Machine;
+
+/// Columns of the labels beside a finding.
+const LABEL_WIDTH: usize = 9;
+/// Columns before a finding.
+const INDENT: usize = 4;
+
+/// The whole text.
+pub(super) fn text(result: &Outcome, page: Page, verbose: bool) -> String {
+    let mut machines: Vec<&JudgedMachine> = result.machines.iter().collect();
+    machines.sort_by(|a, b| {
+        b.standing().cmp(&a.standing()).then_with(|| a.machine.identity.name.cmp(&b.machine.identity.name))
+    });
+    let mut text = String::new();
+    for (n, judged) in machines.iter().enumerate() {
+        if n > 0 {
+            text.push('\n');
+        }
+        text.push_str(&machine(judged, result.now, page, verbose));
+    }
+    if machines.len() > 1 || !result.problems.is_empty() {
+        if !machines.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&summary(result, page));
+    }
+    text
+}
+
+fn machine(judged: &JudgedMachine, now: Timestamp, page: Page, verbose: bool) -> String {
+    let mut text = headline(judged, page);
+    for line in wrap(&circumstances(judged, now), page.width) {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{}", page.faint(&line));
+    }
+    for standing in [Standing::Blocked, Standing::Unknown, Standing::Advisory] {
+        for judgement in of(judged, standing) {
+            text.push('\n');
+            text.push_str(&finding(judgement, judged, page));
+        }
+    }
+    text.push_str(&ready(judged, page, verbose));
+    text.push_str(&not_applicable(judged, page, verbose));
+    text
+}
+
+/// The verdicts of one check on a machine.
+pub(super) fn single(judged: &JudgedMachine, id: &str, page: Page) -> String {
+    let of_check = judged.judgements.iter().filter(|judgement| judgement.check == id);
+    of_check.map(|judgement| finding(judgement, judged, page)).collect()
+}
+
+fn headline(judged: &JudgedMachine, page: Page) -> String {
+    let standing = judged.standing();
+    let line = format!(
+        "{}: {} - {}",
+        page.strong(judged.machine.identity.name.as_str()),
+        page.standing(standing, &standing.name().to_uppercase()),
+        counts(judged)
+    );
+    format!("{line}\n")
+}
+
+/// Such as `2 of 9 checks block, 1 cannot be answered`.
+fn counts(judged: &JudgedMachine) -> String {
+    let counted = judged.counted();
+    if counted == 0 {
+        return "no check could be judged".to_owned();
+    }
+    let number = |standing| judged.count(standing);
+    let (blocked, unknown, advisory) =
+        (number(Standing::Blocked), number(Standing::Unknown), number(Standing::Advisory));
+    let of_all = |n: usize, one: &str, many: &str| {
+        let verb = if n == 1 { one } else { many };
+        format!("{n} of {} {verb}", count(counted, "check", "checks"))
+    };
+    let mut parts = Vec::new();
+    for (n, first_one, first_many, then_one, then_many) in [
+        (blocked, "blocks", "block", "blocks", "block"),
+        (unknown, "cannot be answered", "cannot be answered", "cannot be answered", "cannot be answered"),
+        (advisory, "advises", "advise", "advises", "advise"),
+    ] {
+        if n == 0 {
+            continue;
+        }
+        parts.push(if parts.is_empty() {
+            of_all(n, first_one, first_many)
+        } else {
+            format!("{n} {}", if n == 1 { then_one } else { then_many })
+        });
+    }
+    if parts.is_empty() {
+        return if counted == 1 {
+            "the one check is ready".to_owned()
+        } else {
+            format!("all {counted} checks are ready")
+        };
+    }
+    parts.join(", ")
+}
+
+/// What the machine is, and what its verdicts are as of.
+fn circumstances(judged: &JudgedMachine, now: Timestamp) -> String {
+    let machine = &judged.machine;
+    let mut parts: Vec<String> = described(machine).into_iter().collect();
+    let age_ms = now.ms_since(machine.observed_at);
+    match machine.origin {
+        Origin::Live => parts.push("judged live".to_owned()),
+        Origin::Capture => {
+            let guess = if machine.observed_at_assumed { " (by the files' own times)" } else { "" };
+            parts.push(format!("captured {}{guess}", minute(machine.observed_at)));
+        }
+    }
+    let mut text = parts.join("; ");
+    if judged.judged_at != machine.observed_at {
+        let _ = write!(text, "; judged as of {}", minute(judged.judged_at));
+    } else if machine.origin == Origin::Capture && age_ms >= 86_400_000 {
+        let _ =
+            write!(text, "; judged as of {}, {} ago (--as-of now judges today)", date(judged.judged_at), span(age_ms));
+    }
+    text
+}
+
+fn of(judged: &JudgedMachine, standing: Standing) -> impl Iterator<Item = &Judgement> {
+    judged.judgements.iter().filter(move |judgement| judgement.verdict.standing() == standing)
+}
+
+fn finding(judgement: &Judgement, judged: &JudgedMachine, page: Page) -> String {
+    let standing = judgement.verdict.standing();
+    let title = check_by_id(&judgement.check).map(|check| check.title()).unwrap_or_default();
+    let mut text = format!(
+        "  {} {}{}\n",
+        page.standing(standing, &format!("{:<8}", standing.name().to_uppercase())),
+        page.strong(&judgement.check),
+        subject(judgement, &judged.machine).map(|subject| format!(" ({subject})")).unwrap_or_default()
+    );
+    for line in wrap(title, page.width.saturating_sub(INDENT)) {
+        let _ = writeln!(text, "{}{}", " ".repeat(INDENT), page.faint(&line));
+    }
+    let mut say = |label: &str, what: &str| {
+        if !what.is_empty() {
+            text.push_str(&labelled(page, INDENT, label, LABEL_WIDTH, what));
+        }
+    };
+    match &judgement.verdict {
+        Verdict::Advisory(Finding { seen, needed, remedy, source })
+        | Verdict::Blocked(Finding { seen, needed, remedy, source }) => {
+            say("seen", seen);
+            say("needed", needed);
+            say("remedy", remedy);
+            say("source", source);
+        }
+        Verdict::Unknown(Gap { missing, why }) => {
+            say("missing", missing);
+            say("why", why);
+        }
+        Verdict::NotApplicable(NotApplicable { reason }) => say("reason", reason),
+        Verdict::Ready => {}
+    }
+    say("age", &age(judgement, judged));
+    text
+}
+
+/// When the evidence was taken, and until when the verdict holds by itself.
+fn age(judgement: &Judgement, judged: &JudgedMachine) -> String {
+    let mut parts = Vec::new();
+    if let Some(at) = judgement.evidence_at {
+        let ms = judged.judged_at.ms_since(at);
+        parts.push(match ms {
+            i64::MIN..0 => format!("observed {}, after the time of judging", minute(at)),
+            0..60_000 => format!("observed {}", minute(at)),
+            _ => format!("observed {}, {} before", minute(at), span(ms)),
+        });
+    }
+    if let Some(until) = judgement.valid_until {
+        let ms = until.ms_since(judged.judged_at);
+        parts.push(format!("holds until {} ({})", minute(until), span(ms)));
+    }
+    parts.join("; ")
+}
+
+/// Whom a verdict speaks of, where it is not the machine.
+fn subject(judgement: &Judgement, machine: &Machine) -> Option<String> {
+    match &judgement.subject {
+        Judged::User(sid) => Some(user(sid, machine)),
+        Judged::Host | Judged::Site => None,
+    }
+}
+
+fn user(sid: &Sid, machine: &Machine) -> String {
+    match machine.accounts.get(sid) {
+        Some(account) => format!("user {account}"),
+        None if sid.is_unknown() => "the signed-in user".to_owned(),
+        None => format!("user {sid}"),
+    }
+}
+
+fn ready(judged: &JudgedMachine, page: Page, verbose: bool) -> String {
+    let ready: Vec<&Judgement> = of(judged, Standing::Ready).collect();
+    if ready.is_empty() {
+        return String::new();
+    }
+    let label = page.standing(Standing::Ready, &format!("{:<8}", "READY"));
+    if verbose {
+        let mut text = "\n".to_owned();
+        for judgement in ready {
+            let title = check_by_id(&judgement.check).map(|check| check.title()).unwrap_or_default();
+            let subject =
+                subject(judgement, &judged.machine).map(|subject| format!(" ({subject})")).unwrap_or_default();
+            let _ = writeln!(text, "  {label} {}{subject}", page.strong(&judgement.check));
+            for line in wrap(title, page.width.saturating_sub(INDENT)) {
+                let _ = writeln!(text, "{}{}", " ".repeat(INDENT), page.faint(&line));
+            }
+            let age = age(judgement, judged);
+            if !age.is_empty() {
+                text.push_str(&labelled(page, INDENT, "age", LABEL_WIDTH, &age));
+            }
+        }
+        return text;
+    }
+    let names: Vec<String> = ready
+        .iter()
+        .map(|judgement| match subject(judgement, &judged.machine) {
+            Some(subject) if judged.machine.users().len() > 1 => format!("{} ({subject})", judgement.check),
+            Some(_) | None => judgement.check.to_string(),
+        })
+        .collect();
+    let mut text = "\n".to_owned();
+    // The label has eight columns and stands two in; a blank follows it.
+    for (n, line) in wrap(&names.join(", "), page.width.saturating_sub(11)).into_iter().enumerate() {
+        if n == 0 {
+            let _ = writeln!(text, "  {label} {line}");
+        } else {
+            let _ = writeln!(text, "           {line}");
+        }
+    }
+    text
+}
+
+fn not_applicable(judged: &JudgedMachine, page: Page, verbose: bool) -> String {
+    let number = judged.count(Standing::NotApplicable);
+    if number == 0 {
+        return String::new();
+    }
+    if !verbose {
+        let verb = if number == 1 { "does" } else { "do" };
+        let line = format!("{} {verb} not apply here (--verbose says why)", count(number, "check", "checks"));
+        return format!("  {}\n", page.faint(&line));
+    }
+    let mut text = "\n".to_owned();
+    for judgement in of(judged, Standing::NotApplicable) {
+        let Verdict::NotApplicable(NotApplicable { reason }) = &judgement.verdict else { continue };
+        let subject = subject(judgement, &judged.machine).map(|subject| format!(" ({subject})")).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  {} {}{subject}: {reason}",
+            page.standing(Standing::NotApplicable, &format!("{:<8}", "N/A")),
+            judgement.check
+        );
+    }
+    text
+}
+
+fn summary(result: &Outcome, page: Page) -> String {
+    let number = |standing| result.machines.iter().filter(|judged| judged.standing() == standing).count();
+    let parts: Vec<String> = [Standing::Blocked, Standing::Unknown, Standing::Advisory, Standing::Ready]
+        .into_iter()
+        .filter(|standing| number(*standing) > 0)
+        .map(|standing| page.standing(standing, &format!("{} {standing}", number(standing))))
+        .collect();
+    let mut text = count(result.machines.len(), "machine", "machines");
+    if !parts.is_empty() {
+        text.push_str(": ");
+        text.push_str(&parts.join(", "));
+    }
+    if !result.problems.is_empty() {
+        let what = count(result.problems.len(), "input could not be read", "inputs could not be read");
+        let _ = write!(text, "; {}", page.standing(Standing::Unknown, &what));
+        text.push_str(" (named above, on standard error)");
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,101 @@
+//! `muster-probe inspect KIND FILE|-`: what a raw input parses to, as JSON.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::exit::{DATA, Ended, Failed, NO_INPUT, USAGE, chain};
+use crate::parse::{self, InputKind, MAX_INPUT_BYTES};
+
+/// The word that asks to find the kind out.
+const AUTO: &str = "auto";
+
+/// What to inspect.
+#[derive(Debug, Args)]
+#[command(after_help = kinds_help())]
+pub struct InspectArguments {
+    /// Names the kind of input, or `auto` to find it out.
+    #[arg(value_name = "KIND")]
+    pub kind: String,
+    /// Names the file to read; `-` reads standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+fn kinds_help() -> String {
+    let mut text = "Kinds:\n".to_owned();
+    for kind in InputKind::ALL {
+        text.push_str(&format!("  {:<15} {}\n", kind.name(), kind.about()));
+    }
+    text.push_str("  auto            whichever of them the content is");
+    text
+}
+
+/// Prints what the input parses to.
+pub fn inspect(arguments: &InspectArguments) -> Ended {
+    let named: Option<InputKind> = if arguments.kind == AUTO {
+        None
+    } else {
+        Some(
+            arguments
+                .kind
+                .parse()
+                .map_err(|error| Failed { code: USAGE, message: unknown(&arguments.kind, &error) })?,
+        )
+    };
+    let shown = if arguments.file == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        format!("`{}`", arguments.file.display())
+    };
+    let bytes = read(&arguments.file)
+        .map_err(|error| Failed { code: NO_INPUT, message: format!("failed to read {shown}: {error}") })?;
+    let kind = match named {
+        Some(kind) => kind,
+        None => recognise(&bytes).ok_or_else(|| Failed {
+            code: DATA,
+            message: format!("{shown} is none of the known kinds ({})", names()),
+        })?,
+    };
+    let value = parse::inspect(kind, &bytes)
+        .map_err(|error| Failed { code: DATA, message: format!("{shown} is not `{kind}`: {}", chain(&error)) })?;
+    let text = serde_json::to_string_pretty(&value)
+        .map_err(|error| Failed { code: super::exit::INTERNAL, message: error.to_string() })?;
+    super::print(&format!("{text}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unknown(name: &str, error: &parse::UnknownInputKind) -> String {
+    let known = InputKind::ALL.iter().map(|kind| kind.name()).chain([AUTO]);
+    match muster_proto::link::settings::nearest(name, known) {
+        Some(near) => format!("{error} (did you mean `{near}`?)"),
+        None => error.to_string(),
+    }
+}
+
+fn names() -> String {
+    InputKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The kind the content is of: the one whose parser takes it.
+fn recognise(bytes: &[u8]) -> Option<InputKind> {
+    // Certificates first: their marks are the surest. Each parser refuses what is not its own.
+    [InputKind::Certificate, InputKind::Dsregcmd, InputKind::KeyCredential]
+        .into_iter()
+        .find(|kind| parse::inspect(*kind, bytes).is_ok())
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // One byte more than the bound, so that the parser says that there is too much.
+    let most = MAX_INPUT_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        io::stdin().lock().take(most).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}

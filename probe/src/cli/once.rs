@@ -1,0 +1,104 @@
+//! `muster-probe once`: looks once, reports once, and prints what was acknowledged.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::exit::{Ended, Failed, UNAVAILABLE, chain};
+use super::layout::{Page, count, labelled};
+use super::run::{failed, start_log, take_captures};
+use crate::clock::SystemClock;
+use crate::config::{Loaded, LogSettings};
+use crate::report::Acknowledgement;
+use crate::round::Reported;
+use crate::run::{Round, RunError, Service};
+
+/// What to report.
+#[derive(Debug, Args)]
+pub struct OnceArguments {
+    /// Reports the machines whose raw outputs lie in this folder, instead of this one.
+    #[arg(long, value_name = "DIR")]
+    pub captures: Option<PathBuf>,
+}
+
+/// Looks once, reports once.
+pub fn once(arguments: &OnceArguments, loaded: &mut Loaded) -> Ended {
+    take_captures(arguments.captures.as_ref(), loaded);
+    // What would be logged is printed; only what a person must act on goes to the log as well.
+    let log = &loaded.config.log;
+    let filter = if log.filter == "info" { "warn".to_owned() } else { log.filter.clone() };
+    start_log(&LogSettings { filter, format: log.format })?;
+    let config = loaded.config.clone();
+    let runtime = super::runtime()?;
+    let round: Result<Round, Failed> = runtime.block_on(async {
+        let mut service = Service::new(config, Arc::new(SystemClock)).map_err(|error| failed(&error))?;
+        service.round().await.map_err(|error| failed(&RunError::from(error)))
+    });
+    runtime.shutdown_background();
+    let round = round?;
+    for problem in &round.problems {
+        super::say(problem);
+    }
+    if round.reported.is_empty() {
+        return Err(Failed { code: UNAVAILABLE, message: "there is no machine to report".to_owned() });
+    }
+    let page = Page::of_stdout();
+    let text: String = round.reported.iter().map(|machine| told(machine, page)).collect();
+    super::print(&text)?;
+    let taken = round.reported.iter().all(was_taken) && round.problems.is_empty();
+    Ok(if taken { ExitCode::SUCCESS } else { ExitCode::from(UNAVAILABLE) })
+}
+
+/// Whether the collector holds everything the report said.
+fn was_taken(machine: &Reported) -> bool {
+    machine.result.as_ref().is_ok_and(|answer| {
+        matches!(answer.acknowledgement, Acknowledgement::Committed | Acknowledgement::Seen)
+            && answer.need.is_empty()
+            && answer.refusals.is_empty()
+    })
+}
+
+fn told(machine: &Reported, page: Page) -> String {
+    let Reported { host, sequence, listed, bodies, result } = machine;
+    let host = page.strong(host.as_str());
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(error) => return format!("{host}: not reported\n{}", labelled(page, 2, "why", 9, &chain(&**error))),
+    };
+    let word = answer.acknowledgement.name();
+    let meaning = match answer.acknowledgement {
+        Acknowledgement::Committed => "on disk at the collector",
+        Acknowledgement::Seen => "the collector had all of it already",
+        Acknowledgement::Superseded => "the collector knows a later report of this machine",
+        Acknowledgement::Unknown => "the collector answered in a way this probe does not know",
+    };
+    let mut text = format!("{host}: {word} - {meaning}\n");
+    // Writing to a `String` cannot fail.
+    let _ =
+        writeln!(text, "  report {sequence}: {}, {bodies} of them sent", count(*listed, "observation", "observations"));
+    for key in &answer.need {
+        text.push_str(&labelled(
+            page,
+            2,
+            "needed",
+            9,
+            &format!("{key} (the collector asked for it and did not take it)"),
+        ));
+    }
+    for (part, reason) in &answer.refusals {
+        text.push_str(&labelled(page, 2, "refused", 9, &format!("{part}: {reason}")));
+    }
+    if answer.conflict {
+        text.push_str(&labelled(
+            page,
+            2,
+            "conflict",
+            9,
+            "another installation reports under this name at the same time",
+        ));
+    }
+    text
+}

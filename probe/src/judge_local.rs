@@ -1,0 +1,176 @@
+//! Judges machines right here, with the same rules as the collector and less knowledge.
+//!
+//! What takes a view of the whole site is left to the collector: a probe knows no inventory of domain controllers and
+//! no other machines. Keys in the directory are known where a capture brought them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_evidence::{Evidence, Forest, InventoryItem, InventoryPart, Outcome, Role, Sid, SiteRef, Timestamp};
+use muster_readiness::{
+    Facts, ForestFacts, Freshness, HostFacts, Judgement, KeyInventory, Policy, SiteFacts, Standing, check_by_id, held,
+    judge,
+};
+
+use crate::machine::Machine;
+
+/// The time a machine is judged as of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// When the machine was seen.
+    Observed,
+    /// At that time; evidence may have gone stale by then.
+    At(Timestamp),
+}
+
+/// A machine and its verdicts.
+#[derive(Clone, Debug)]
+pub struct JudgedMachine {
+    /// The machine.
+    pub machine: Machine,
+    /// When the verdicts hold.
+    pub judged_at: Timestamp,
+    /// The verdicts, in the order of the checks.
+    pub judgements: Vec<Judgement>,
+}
+
+impl JudgedMachine {
+    /// The worst verdict. Nothing that could be judged is unknown, never ready.
+    pub fn standing(&self) -> Standing {
+        match self.judgements.iter().map(|judgement| judgement.verdict.standing()).max() {
+            None | Some(Standing::NotApplicable) => Standing::Unknown,
+            Some(standing) => standing,
+        }
+    }
+
+    /// How many verdicts have that standing.
+    pub fn count(&self, standing: Standing) -> usize {
+        self.judgements.iter().filter(|judgement| judgement.verdict.standing() == standing).count()
+    }
+
+    /// How many verdicts count: all but those that do not apply.
+    pub fn counted(&self) -> usize {
+        self.judgements.len() - self.count(Standing::NotApplicable)
+    }
+}
+
+/// Judges machines that are known together: keys in the directory that one brought are read for all of its forest.
+pub fn judge_all(machines: Vec<Machine>, policy: &Policy, as_of: AsOf) -> Vec<JudgedMachine> {
+    let inventories = inventories(&machines);
+    machines.into_iter().map(|machine| judge_one(machine, &inventories, policy, as_of)).collect()
+}
+
+fn judge_one(machine: Machine, inventories: &Inventories, policy: &Policy, as_of: AsOf) -> JudgedMachine {
+    let inventory = inventory_of(&machine, inventories);
+    let forest = forest_facts(&machine, inventory);
+    let site = SiteFacts::unknown(site(&machine));
+    let host = HostFacts {
+        host: machine.identity.name.clone(),
+        forest: machine.identity.forest.clone(),
+        roles: machine.roles.clone(),
+        observations: machine.observations.iter().map(|seen| (seen.key.clone(), seen.clone())).collect(),
+    };
+    let judged_at = match (as_of, &forest.inventory) {
+        (AsOf::At(at), _) => at,
+        // The directory was read after the machine: what it says of the machine's users holds from then on.
+        (AsOf::Observed, Some(inventory)) if !machine.users().is_empty() => machine.observed_at.max(inventory.as_of),
+        (AsOf::Observed, _) => machine.observed_at,
+    };
+    let facts = Facts { host: &host, site: &site, forest: &forest };
+    let mut judgements = judge(&facts, policy, judged_at);
+    if let AsOf::At(_) = as_of {
+        for judgement in &mut judgements {
+            let freshness = check_by_id(&judgement.check).map_or(Freshness::Endpoint, |check| check.freshness());
+            let seen_at = match (freshness, &forest.inventory) {
+                (Freshness::Directory, Some(inventory)) => inventory.as_of,
+                _ => machine.observed_at,
+            };
+            *judgement = held(judgement, freshness, seen_at, policy, judged_at);
+        }
+    }
+    JudgedMachine { machine, judged_at, judgements }
+}
+
+fn site(machine: &Machine) -> Option<SiteRef> {
+    let name = machine.identity.site.clone()?;
+    Some(SiteRef { forest: machine.identity.forest.clone()?, name, object_guid: None })
+}
+
+/// The newest complete or incomplete reading of each forest's keys.
+type Inventories = BTreeMap<Forest, (KeyInventory, Vec<InventoryPart>)>;
+
+fn inventories(machines: &[Machine]) -> Inventories {
+    let mut found = Inventories::new();
+    for machine in machines {
+        let forests: BTreeSet<&Forest> = machine.inventory.iter().map(|part| &part.forest).collect();
+        for forest in forests {
+            let parts: Vec<InventoryPart> =
+                machine.inventory.iter().filter(|part| part.forest == *forest).cloned().collect();
+            let Some(as_of) = parts.iter().map(|part| part.as_of).min() else { continue };
+            let read = KeyInventory {
+                as_of,
+                complete: parts.iter().any(|part| part.complete),
+                canary_seen: parts.iter().any(|part| part.canary_seen),
+            };
+            if found.get(forest).is_none_or(|(other, _)| other.as_of < as_of) {
+                found.insert(forest.clone(), (read, parts));
+            }
+        }
+    }
+    found
+}
+
+/// The reading that speaks of a machine's users: of the machine's own forest, where it says which; else of a forest
+/// whose name its own ends with; else of one that holds an account of the same domain.
+fn inventory_of<'i>(machine: &Machine, inventories: &'i Inventories) -> Option<&'i (KeyInventory, Vec<InventoryPart>)> {
+    if let Some(forest) = &machine.identity.forest {
+        return inventories.get(forest);
+    }
+    let name = machine.identity.name.as_str();
+    let by_name = inventories
+        .iter()
+        .find(|(forest, _)| name.strip_suffix(forest.as_str()).is_some_and(|rest| rest.ends_with('.')));
+    if let Some((_, inventory)) = by_name {
+        return Some(inventory);
+    }
+    let domains: BTreeSet<&str> = machine.users().into_iter().filter_map(domain_of).collect();
+    inventories
+        .values()
+        .find(|(_, parts)| sids(parts).any(|sid| domain_of(sid).is_some_and(|domain| domains.contains(domain))))
+}
+
+fn sids(parts: &[InventoryPart]) -> impl Iterator<Item = &Sid> {
+    parts.iter().flat_map(|part| &part.items).filter_map(|item| match item {
+        InventoryItem::UserKeys(keys) => Some(&keys.sid),
+        InventoryItem::Removed(_) => None,
+    })
+}
+
+/// The domain of an account's SID: all of it but the last number.
+fn domain_of(sid: &Sid) -> Option<&str> {
+    let (domain, _) = sid.as_str().rsplit_once('-')?;
+    domain.starts_with("S-1-5-21-").then_some(domain)
+}
+
+fn forest_facts(machine: &Machine, inventory: Option<&(KeyInventory, Vec<InventoryPart>)>) -> ForestFacts {
+    let Some((inventory, parts)) = inventory else { return ForestFacts::default() };
+    let users = machine.users();
+    let keys = parts.iter().flat_map(|part| &part.items).filter_map(|item| match item {
+        InventoryItem::UserKeys(keys) if users.contains(&keys.sid) => Some((keys.sid.clone(), keys.clone())),
+        InventoryItem::UserKeys(_) | InventoryItem::Removed(_) => None,
+    });
+    ForestFacts { revision: 0, inventory: Some(*inventory), keys: keys.collect() }
+}
+
+/// What the machine is, in a few words for a headline, such as `Windows 11 Enterprise 10.0.26100`.
+pub fn described(machine: &Machine) -> Option<String> {
+    let system = machine.observations.iter().find_map(|seen| match &seen.outcome {
+        Outcome::Observed(Evidence::OperatingSystem(system)) => {
+            Some([system.name.as_str(), system.version.as_str()].join(" ").trim().to_owned())
+        }
+        Outcome::Observed(_) | Outcome::Absent | Outcome::Unsupported(_) | Outcome::Failed(_) => None,
+    });
+    let role =
+        if machine.roles.contains(&Role::DomainController) { Some("domain controller".to_owned()) } else { None };
+    let words: Vec<String> = role.into_iter().chain(system.filter(|text| !text.is_empty())).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}

@@ -1,0 +1,406 @@
+//! The client of the collector: connects, submits, and says what went wrong. Knows nothing of sources.
+//!
+//! Collectors are tried in order at every connection. The identity's files are looked at before each of them, so a
+//! renewed certificate needs no restart; while they are the same, the TLS settings are kept, because they remember the
+//! session that the next connection resumes. Nothing secret is logged: errors name files, never what is in them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use muster_evidence::{DnsName, HostName};
+use muster_proto::link::{
+    Chain, CollectorUrl, ConnectError, Credentials, InvalidCredentials, InvalidTls, InvalidUrl, Timeouts,
+    client_config, connect_as, load_certificates,
+};
+use muster_proto::v1;
+use muster_proto::v1::report_service_client::ReportServiceClient;
+use muster_proto::v1::report_stream_response::Answer;
+use rustls::ClientConfig;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::config::{Config, ConfigError};
+
+/// Reports sent on one stream before its answers are read: bounds what is in flight.
+const STREAM_CHUNK: usize = 128;
+
+/// The way reports take to a collector.
+pub trait Exchange: Send {
+    /// Submits one report.
+    fn report(
+        &mut self,
+        request: v1::ReportRequest,
+    ) -> impl Future<Output = Result<v1::ReportResponse, SendError>> + Send;
+
+    /// Submits many reports on one stream, and gives an answer to each, in their order.
+    fn report_many(
+        &mut self,
+        requests: Vec<v1::ReportRequest>,
+    ) -> impl Future<Output = Vec<Result<v1::ReportResponse, SendError>>> + Send;
+
+    /// Ends the connection, where one is kept.
+    fn disconnect(&mut self);
+}
+
+/// Why a report did not get through.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SendError {
+    /// The certificate, the key or the collector's CA cannot be used.
+    #[error("the identity cannot be used")]
+    Identity {
+        /// What is wrong with it.
+        #[source]
+        source: Arc<InvalidCredentials>,
+    },
+    /// TLS cannot be set up with them.
+    #[error("TLS cannot be set up")]
+    Tls {
+        /// What is wrong.
+        #[source]
+        source: Arc<InvalidTls>,
+    },
+    /// No collector answered.
+    #[error("no collector answered: {}", tried.join("; "))]
+    Unreachable {
+        /// Every collector that was tried, and what came of it.
+        tried: Vec<String>,
+    },
+    /// The collector answered and did not take the report.
+    #[error("collector refused the report ({}): {message}", code.description())]
+    Refused {
+        /// The gRPC status code.
+        code: Code,
+        /// What the collector says.
+        message: String,
+    },
+    /// The connection broke before the answer came.
+    #[error("connection to the collector was lost: {message}")]
+    Lost {
+        /// What the transport says.
+        message: String,
+    },
+    /// No answer came in time.
+    #[error("collector did not answer within {} s", limit.as_secs_f32())]
+    TimedOut {
+        /// How long it was waited for.
+        limit: Duration,
+    },
+}
+
+/// Why there is no sender.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSender {
+    /// Settings are missing.
+    #[error(transparent)]
+    Missing(#[from] ConfigError),
+    /// The address of a collector is none.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// The certificate cannot be used.
+    #[error("the identity cannot be used")]
+    Identity {
+        /// What is wrong with it.
+        #[source]
+        source: InvalidCredentials,
+    },
+    /// The certificate names no machine.
+    #[error("certificate `{}` names {found} machines (expected exactly one DNS name); set `host`", path.display())]
+    NoName {
+        /// The certificate.
+        path: PathBuf,
+        /// How many DNS names it has.
+        found: usize,
+    },
+}
+
+/// A client that connects when it must.
+pub struct Sender {
+    collectors: Vec<CollectorUrl>,
+    collector_name: Option<DnsName>,
+    files: IdentityFiles,
+    timeouts: Timeouts,
+    tls: Option<(Fingerprint, Arc<ClientConfig>)>,
+    client: Option<ReportServiceClient<Channel>>,
+}
+
+#[derive(Clone, Debug)]
+struct IdentityFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+    collector_ca: PathBuf,
+}
+
+/// By which a change of the identity's files is noticed: their times and lengths.
+type Fingerprint = [Option<(SystemTime, u64)>; 3];
+
+impl Sender {
+    /// A sender for these settings, which must name a collector and an identity.
+    pub fn new(config: &Config) -> Result<Self, NoSender> {
+        let mut missing = Vec::new();
+        if config.collector.is_empty() {
+            missing.push("collector");
+        }
+        let mut file = |key: &'static str, path: &Option<PathBuf>| {
+            if path.is_none() {
+                missing.push(key);
+            }
+            path.clone().unwrap_or_default()
+        };
+        let files = IdentityFiles {
+            certificate: file("identity.certificate", &config.identity.certificate),
+            key: file("identity.key", &config.identity.key),
+            collector_ca: file("identity.collector_ca", &config.identity.collector_ca),
+        };
+        if !missing.is_empty() {
+            return Err(ConfigError::Missing { what: "reporting", keys: missing }.into());
+        }
+        let collectors = config
+            .collector
+            .iter()
+            .map(|address| format!("https://{address}").parse())
+            .collect::<Result<Vec<CollectorUrl>, InvalidUrl>>()?;
+        let timeouts = Timeouts { connect: config.report.timeout, request: config.report.timeout };
+        Ok(Self { collectors, collector_name: config.collector_name.clone(), files, timeouts, tls: None, client: None })
+    }
+
+    /// The name this probe reports under: the configured one, else the one in its certificate.
+    pub fn own_name(&self, config: &Config) -> Result<HostName, NoSender> {
+        if let Some(host) = &config.host {
+            return Ok(host.clone());
+        }
+        let path = &self.files.certificate;
+        let chain = load_certificates(path).map_err(|source| NoSender::Identity { source })?;
+        let names = chain.first().map(|leaf| dns_names(leaf)).unwrap_or_default();
+        match names.as_slice() {
+            [name] => Ok(name.clone()),
+            _ => Err(NoSender::NoName { path: path.clone(), found: names.len() }),
+        }
+    }
+
+    fn tls(&mut self) -> Result<Arc<ClientConfig>, SendError> {
+        let IdentityFiles { certificate, key, collector_ca } = &self.files;
+        let now = [fingerprint(certificate), fingerprint(key), fingerprint(collector_ca)];
+        if let Some((known, tls)) = &self.tls
+            && *known == now
+        {
+            return Ok(Arc::clone(tls));
+        }
+        let identity = |source| SendError::Identity { source: Arc::new(source) };
+        let own = Credentials::load(certificate, key).map_err(identity)?;
+        let anchors = load_certificates(collector_ca).map_err(identity)?;
+        let tls = client_config(Some(&own), &anchors).map_err(|source| SendError::Tls { source: Arc::new(source) })?;
+        self.tls = Some((now, Arc::clone(&tls)));
+        Ok(tls)
+    }
+
+    async fn client(&mut self) -> Result<ReportServiceClient<Channel>, SendError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let tls = self.tls()?;
+        let mut tried = Vec::new();
+        for url in &self.collectors {
+            match connect_as(url, self.collector_name.as_ref(), Some(Arc::clone(&tls)), self.timeouts).await {
+                Ok(channel) => {
+                    let client = ReportServiceClient::new(channel);
+                    self.client = Some(client.clone());
+                    return Ok(client);
+                }
+                Err(error @ (ConnectError::Connect { .. } | ConnectError::NoTls { .. })) => {
+                    tried.push(Chain(&error).to_string());
+                }
+            }
+        }
+        Err(SendError::Unreachable { tried })
+    }
+
+    /// What a status means, and whether the connection is of any more use.
+    fn failed(&mut self, status: &Status) -> SendError {
+        let error = explain(status, self.timeouts.request);
+        if !matches!(error, SendError::Refused { .. }) {
+            self.disconnect();
+        }
+        error
+    }
+
+    async fn chunk(
+        &mut self,
+        requests: Vec<v1::ReportRequest>,
+        answers: &mut Vec<Result<v1::ReportResponse, SendError>>,
+    ) -> Result<(), SendError> {
+        let count = requests.len();
+        let mut client = self.client().await?;
+        let stream =
+            tokio_stream::iter(requests.into_iter().map(|report| v1::ReportStreamRequest { report: Some(report) }));
+        let mut responses = match client.report_stream(stream).await {
+            Ok(response) => response.into_inner(),
+            Err(status) => return Err(self.failed(&status)),
+        };
+        let limit = self.timeouts.request;
+        for _ in 0..count {
+            let response = match tokio::time::timeout(limit, responses.message()).await {
+                Err(_) => {
+                    self.disconnect();
+                    return Err(SendError::TimedOut { limit });
+                }
+                Ok(Err(status)) => return Err(self.failed(&status)),
+                Ok(Ok(None)) => return Err(SendError::Lost { message: "the stream ended early".to_owned() }),
+                Ok(Ok(Some(response))) => response,
+            };
+            answers.push(match response.answer {
+                Some(Answer::Response(response)) => Ok(response),
+                Some(Answer::Refused(v1::ReportRefused { code, message })) => {
+                    Err(SendError::Refused { code: Code::from(i32::try_from(code).unwrap_or(2)), message })
+                }
+                None => Err(SendError::Refused {
+                    code: Code::Unknown,
+                    message: "the answer is of a form that this probe does not know".to_owned(),
+                }),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Exchange for Sender {
+    async fn report(&mut self, request: v1::ReportRequest) -> Result<v1::ReportResponse, SendError> {
+        let mut client = self.client().await?;
+        match client.report(request).await {
+            Ok(response) => Ok(response.into_inner()),
+            Err(status) => Err(self.failed(&status)),
+        }
+    }
+
+    async fn report_many(&mut self, requests: Vec<v1::ReportRequest>) -> Vec<Result<v1::ReportResponse, SendError>> {
+        let count = requests.len();
+        let mut answers = Vec::with_capacity(count);
+        let mut requests = requests.into_iter();
+        loop {
+            let chunk: Vec<v1::ReportRequest> = requests.by_ref().take(STREAM_CHUNK).collect();
+            if chunk.is_empty() {
+                return answers;
+            }
+            if let Err(error) = self.chunk(chunk, &mut answers).await {
+                // Whatever was not answered shares the fate of the stream.
+                answers.resize(count, Err(error));
+                return answers;
+            }
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.client = None;
+    }
+}
+
+/// What a status means: whether the collector said it, or the way to it.
+fn explain(status: &Status, limit: Duration) -> SendError {
+    let caused = std::error::Error::source(status).map(|cause| Chain(cause).to_string());
+    match (status.code(), caused) {
+        (Code::DeadlineExceeded, _) | (Code::Cancelled, Some(_)) => SendError::TimedOut { limit },
+        // A status with a cause was made here, by the transport; the collector's own has none.
+        (_, Some(message)) => SendError::Lost { message },
+        (code, None) => SendError::Refused { code, message: status.message().to_owned() },
+    }
+}
+
+fn fingerprint(path: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// The DNS names of a certificate that could name a machine.
+fn dns_names(der: &[u8]) -> Vec<HostName> {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let dns = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => name.parse().ok(),
+        _ => None,
+    });
+    dns.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loaded;
+
+    #[test]
+    fn what_is_missing_is_told_at_once() {
+        let error = Sender::new(&Config::default()).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "reporting needs settings that are not there: `collector`, `identity.certificate`, `identity.key`, \
+             `identity.collector_ca`"
+        );
+    }
+
+    fn sender(folder: &Path, collector: &str) -> (Sender, Config) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec!["pc-0417.corp.example".to_owned()]).unwrap();
+        parameters.is_ca = rcgen::IsCa::NoCa;
+        let certificate = parameters.self_signed(&key).unwrap();
+        std::fs::write(folder.join("probe.pem"), certificate.pem()).unwrap();
+        std::fs::write(folder.join("ca.pem"), certificate.pem()).unwrap();
+        let text = format!(
+            "collector = [{collector}]\n[identity]\ncertificate = \"{0}/probe.pem\"\nkey = \"{0}/probe.key\"\n\
+             collector_ca = \"{0}/ca.pem\"\n[report]\ntimeout = \"2s\"\n",
+            folder.display()
+        );
+        let config = Loaded::parse(&text, Path::new("probe.toml")).unwrap().config;
+        let path = folder.join("probe.key");
+        std::fs::write(&path, key.serialize_pem()).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        (Sender::new(&config).unwrap(), config)
+    }
+
+    #[test]
+    fn the_certificate_names_the_machine_unless_the_settings_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, config) = sender(folder.path(), "\"127.0.0.1:9\"");
+        assert_eq!(sender.own_name(&config).unwrap().as_str(), "pc-0417.corp.example");
+        let named = Config { host: Some("other.corp.example".parse().unwrap()), ..config };
+        assert_eq!(sender.own_name(&named).unwrap().as_str(), "other.corp.example");
+    }
+
+    #[tokio::test]
+    async fn every_collector_is_tried_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        // Ports that were just free: nobody listens on them.
+        let ports: Vec<u16> =
+            (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()).collect();
+        let (mut sender, _) = sender(folder.path(), &format!("\"127.0.0.1:{}\", \"[::1]:{}\"", ports[0], ports[1]));
+        let error = sender.report(v1::ReportRequest::default()).await.unwrap_err();
+        let SendError::Unreachable { tried } = &error else { panic!("{error}") };
+        assert_eq!(tried.len(), 2);
+        assert!(tried[0].contains(&format!("127.0.0.1:{}", ports[0])), "{tried:?}");
+        assert!(tried[1].contains(&format!("[::1]:{}", ports[1])), "{tried:?}");
+    }
+
+    #[tokio::test]
+    async fn an_identity_that_cannot_be_used_names_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut sender, _) = sender(folder.path(), "\"127.0.0.1:9\"");
+        std::fs::write(folder.path().join("probe.pem"), "no certificate").unwrap();
+        let error = sender.report(v1::ReportRequest::default()).await.unwrap_err();
+        let text = Chain(&error).to_string();
+        assert!(text.contains("probe.pem"), "{text}");
+    }
+
+    #[test]
+    fn statuses_of_the_collector_and_of_the_way_are_told_apart() {
+        let limit = Duration::from_secs(30);
+        let refused = explain(&Status::permission_denied("no grant for `relay`"), limit);
+        assert!(matches!(refused, SendError::Refused { code: Code::PermissionDenied, .. }), "{refused}");
+        assert!(matches!(explain(&Status::deadline_exceeded("late"), limit), SendError::TimedOut { .. }));
+        let broken = Status::from_error(Box::new(std::io::Error::new(std::io::ErrorKind::BrokenPipe, "broken pipe")));
+        assert!(matches!(explain(&broken, limit), SendError::Lost { .. }));
+    }
+}
