@@ -6,7 +6,7 @@
 use std::fmt;
 
 use muster_evidence::{
-    Context, Evidence, Failure, FailureReason, Kind, ObservationKey, Origin, Outcome, Sha256, Sid, Subject,
+    Context, Evidence, Failure, FailureReason, Kind, ObservationKey, Origin, Outcome, Sha256, Sid, Subject, Text,
     Unsupported, limits,
 };
 use prost::Message;
@@ -105,8 +105,19 @@ pub enum InvalidBody {
 }
 
 /// The body of an outcome: the bytes that are sent, digested and stored.
+///
+/// Evidence that keeps every bound of its own can still exceed the bound on the whole (a certificate with two dozen
+/// names and addresses of the greatest length). The body is then a failure that says so: a gap, which is seen, where a
+/// body that every collector refuses would be neither sent nor missed.
 pub fn encode_body(outcome: &Outcome) -> Vec<u8> {
-    outcome_to_wire(outcome).encode_to_vec()
+    let body = outcome_to_wire(outcome).encode_to_vec();
+    if body.len() <= limits::OBSERVATION_BODY_BYTES {
+        return body;
+    }
+    let found = body.len();
+    let detail = format!("evidence has {found} bytes (at most {} are sent)", limits::OBSERVATION_BODY_BYTES);
+    let failure = Failure { reason: FailureReason::Incomplete, detail: Text::cut(&detail) };
+    outcome_to_wire(&Outcome::Failed(failure)).encode_to_vec()
 }
 
 /// Reads a body whose key is of `kind`.

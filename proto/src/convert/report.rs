@@ -182,16 +182,10 @@ impl From<InvalidField> for InvalidReport {
 /// Says why one part of a report is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum InvalidPart {
-    #[error("part is invalid")]
-    Field {
-        #[from]
-        source: InvalidField,
-    },
-    #[error("observation cannot be keyed")]
-    Key {
-        #[from]
-        source: InvalidKey,
-    },
+    #[error(transparent)]
+    Field(#[from] InvalidField),
+    #[error(transparent)]
+    Key(#[from] InvalidKey),
     #[error("body has {found} bytes (at most {most} are allowed)")]
     BodyTooLarge { found: usize, most: usize },
     #[error("body has the digest `{found}`, the report says `{said}`")]
@@ -305,7 +299,7 @@ fn read_observations(
             Ok(observation) => observations.push(observation),
             Err(error) => {
                 let error = match error {
-                    InvalidPart::Field { source } => source.under_item("observations", index).into(),
+                    InvalidPart::Field(source) => source.under_item("observations", index).into(),
                     other => other,
                 };
                 refusals.push(Refusal::observation(&key, &error));
