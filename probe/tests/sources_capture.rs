@@ -267,13 +267,15 @@ fn broken(files: &[(&str, &[u8])]) -> (TempDir, CaptureSet) {
     (folder, set)
 }
 
+/// Files, what the problem says, and whether the machine is there all the same.
+type Case<'a> = (Vec<(&'a str, &'a [u8])>, &'a str, bool);
+
 #[test]
 fn every_way_to_break_a_capture() {
     const VER: &[u8] = b"Microsoft Windows [Version 10.0.26100.4349]\n";
     let big = vec![b'x'; 1024 * 1024 + 1];
     let key = Pki::new().controller("dc.corp.example", true).key.serialize_pem();
-    // (files, what the problem says, whether the machine is there all the same)
-    let cases: Vec<(Vec<(&str, &[u8])>, &str, bool)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (vec![("ver.txt", VER), ("empty.txt", b" \r\n")], "/bad/empty.txt`: the file is empty", true),
         (vec![("ver.txt", VER), ("big.txt", &big)], "/bad/big.txt`: the file has more than 1048576 bytes", true),
         (vec![("ver.txt", VER), ("what.txt", b"hello")], "/bad/what.txt`: the content is none of the known raw outputs", true),

@@ -1,11 +1,12 @@
 //! The certificate source against real TLS servers on the loopback, and against peers that are none.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test on its own thread")]
 
 mod pki;
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -150,8 +151,12 @@ fn what_a_controller_presents() {
     }
 }
 
+type Serve = Box<dyn FnOnce(TcpStream) + Send>;
+
 #[test]
 fn peers_that_are_no_controllers() {
+    use FailureReason::{Incomplete, TimedOut, Unavailable, Unreadable};
+
     let silence = |mut stream: TcpStream| {
         let _ = stream.read_to_end(&mut Vec::new());
     };
@@ -177,8 +182,6 @@ fn peers_that_are_no_controllers() {
             std::thread::sleep(Duration::from_millis(50));
         }
     };
-    use FailureReason::{Incomplete, TimedOut, Unavailable, Unreadable};
-    type Serve = Box<dyn FnOnce(TcpStream) + Send>;
     let refused = b"\x30\x10\x02\x01\x01\x78\x0B\x0A\x01\x34\x04\x00\x04\x04busy";
     let huge = b"\x30\x84\xFF\xFF\xFF\xFF";
     let cases: Vec<(TlsMode, Serve, &[FailureReason], &str)> = vec![
@@ -219,6 +222,63 @@ fn nobody_there() {
 
     let seen = look(settings("no such name", 636, TlsMode::Direct));
     assert!(failure(&seen).1.contains("is no DNS name and no address"));
+}
+
+/// OpenSSL as the peer: what rustls would never serve, a controller may.
+#[test]
+fn certificates_that_a_tls_client_would_refuse() {
+    if std::process::Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_err() {
+        assert!(
+            std::env::var_os("MUSTER_SKIP_LAB").is_some_and(|value| value == "1"),
+            "`openssl` not found: install the Debian package `openssl`, or set MUSTER_SKIP_LAB=1"
+        );
+        eprintln!("SKIPPED: no OpenSSL on this machine (MUSTER_SKIP_LAB=1)");
+        return;
+    }
+    for (key, days, hash, protocol) in [
+        ("rsa:1024", "30", "-sha256", "-tls1_2"),
+        ("rsa:1024", "30", "-sha1", "-tls1_3"),
+        ("rsa:2048", "30", "-sha1", "-tls1_2"),
+        ("rsa:2048", "1", "-sha384", "-tls1_3"),
+        ("rsa:3072", "30", "-sha512", "-tls1_3"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let made = std::process::Command::new("openssl")
+            .args(["req", "-x509", "-nodes", "-newkey", key, "-days", days, hash, "-subj", "/CN=dc1.corp.example"])
+            .args(["-keyout", &at("key.pem"), "-out", &at("dc.pem")])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = std::process::Command::new("openssl")
+            .args(["s_server", "-quiet", protocol, "-cipher", "DEFAULT@SECLEVEL=0", "-accept"])
+            .args([&format!("127.0.0.1:{port}"), "-key", &at("key.pem"), "-cert", &at("dc.pem")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let seen = loop {
+            let seen = look(settings("127.0.0.1", port, TlsMode::Direct));
+            let refused =
+                matches!(&seen[0].outcome, Outcome::Failed(failure) if failure.detail.as_str().contains("refused"));
+            if !refused || Instant::now() > deadline {
+                break seen;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        server.kill().unwrap();
+        server.wait().unwrap();
+        let listing = listing(&seen);
+        // ring verifies no RSA signature under 2048 bits, so possession of such a key stays open.
+        let proof = if key == "rsa:1024" { PrivateKey::Undetermined } else { PrivateKey::Present };
+        assert_eq!(listing.certificates[0].private_key, proof, "{key} {hash} {protocol}");
+        let certificate = certificate(&seen[1]);
+        let bits = key[4..].parse().unwrap();
+        assert_eq!(certificate.key, muster_evidence::KeyAlgorithm::Rsa { bits }, "{hash} {protocol}");
+    }
 }
 
 fn files(paths: &[PathBuf], anchors: &[PathBuf]) -> Vec<Sighting> {
@@ -264,7 +324,8 @@ fn anchors_that_are_wrong_or_missing() {
     let foreign = folder.path().join("foreign.pem");
     std::fs::write(&foreign, Pki::new().root.pem()).unwrap();
 
-    let chain = |anchor: &str| certificate(&files(&[leaf.clone()], &[folder.path().join(anchor)])[1]).chain.clone();
+    let chain =
+        |anchor: &str| certificate(&files(std::slice::from_ref(&leaf), &[folder.path().join(anchor)])[1]).chain.clone();
     assert!(
         matches!(chain("foreign.pem"), ChainStatus::IssuerMissing { issuer } if issuer.as_str() == "CN=Test Issuing CA")
     );

@@ -3,7 +3,7 @@
 //! Needs `swtpm` and `swtpm_setup` (Debian packages `swtpm` and `swtpm-tools`). Without them the tests fail, unless
 //! `MUSTER_SKIP_LAB=1` says that this machine has no laboratory.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods, reason = "a test on its own thread")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -477,7 +477,7 @@ impl Loader<'_> {
         // What could not even be read is missing from the listing all the same. What was read is among the problems.
         let unread = self.failed.iter().filter(|failed| failed.kind == FileKind::Certificates && !failed.was_read);
         let unreadable = u32::try_from(files.problems.len() + unread.count()).unwrap_or(u32::MAX);
-        let store = Store { store: CertificateStore::Files, entries, unreadable };
+        let store = Store { place: CertificateStore::Files, entries, unreadable };
         for sighting in bundle::sightings(store, &[], &trust, self.now) {
             observations.add(sighting.key, sighting.outcome, at);
         }

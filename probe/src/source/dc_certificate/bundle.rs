@@ -193,7 +193,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
     /// Where they were found.
-    pub store: CertificateStore,
+    pub place: CertificateStore,
     /// The certificates.
     pub entries: Vec<Entry>,
     /// How many entries are no certificate.
@@ -214,7 +214,7 @@ pub fn sightings(store: Store, presented: &[Vec<u8>], trust: &Trust, now: Timest
     unique.truncate(limits::CERTIFICATES_PER_STORE);
 
     let listing = CertificateListing {
-        store: store.store,
+        store: store.place,
         certificates: unique
             .iter()
             .map(|entry| ListedCertificate {

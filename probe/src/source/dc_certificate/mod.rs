@@ -114,14 +114,14 @@ fn look(settings: &DcCertificateSettings, now: Timestamp) -> Vec<Sighting> {
                     .into_iter()
                     .map(|parsed| Entry { parsed, private_key: PrivateKey::Undetermined })
                     .collect();
-                bundle::sightings(Store { store: CertificateStore::Files, entries, unreadable }, &[], &trust, now)
+                bundle::sightings(Store { place: CertificateStore::Files, entries, unreadable }, &[], &trust, now)
             }
             Err(error) => vec![Sighting::of_host(Kind::CertificateListing, failed(error.reason(), error.line()))],
         },
         CertificateOrigin::Peer(peer) => match tls::present(peer) {
             Ok(presented) => {
                 let store = Store {
-                    store: CertificateStore::TlsPeer,
+                    place: CertificateStore::TlsPeer,
                     entries: vec![Entry { parsed: presented.leaf, private_key: presented.private_key }],
                     unreadable: 0,
                 };

@@ -172,4 +172,13 @@ mod tests {
         }
         assert!(windows_version("").is_err());
     }
+
+    #[test]
+    fn nothing_makes_them_panic() {
+        use proptest::prelude::*;
+        proptest!(|(text in "(NAME=|Windows ?|[\\[\\]\"'\\\\. ]|[0-9]{1,12}|\\PC|\\n){0,24}")| {
+            let _ = os_release(&text);
+            let _ = windows_version(&text);
+        });
+    }
 }

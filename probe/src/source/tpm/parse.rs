@@ -275,4 +275,15 @@ mod tests {
             "`-TPM Version` is `3.0` (expected `2.0` or `1.2`)"
         );
     }
+
+    #[test]
+    fn nothing_makes_them_panic() {
+        use proptest::prelude::*;
+        proptest!(|(bytes in proptest::collection::vec(any::<u8>(), 0..64), text in "(-?TPM (Present|Version): ?.{0,8}\\n?)*")| {
+            let _ = family(&bytes);
+            let _ = version_info_1_2(&bytes);
+            let _ = version_info_1_2(&response(0x00C4, 0, &bytes));
+            let _ = tpmtool(&text);
+        });
+    }
 }
