@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use muster_evidence::{ChainStatus, SubjectAltName, Timestamp, limits};
+use muster_evidence::{ChainStatus, SubjectAltName, Text, Timestamp, limits};
 use muster_probe::parse::certificate::{self, Bundle, InvalidInput, Parsed, from_pem_or_der, verify_chain};
 use muster_probe::parse::{InputKind, ParseError, inspect};
 
@@ -96,9 +96,9 @@ fn identity_and_validity_are_those_of_the_bytes() {
     assert!(certificate.serial.as_str().starts_with("b7"), "no leading zeros: {}", certificate.serial);
     let lifetime_ms = certificate.not_after.ms_since(certificate.not_before);
     assert_eq!(Duration::from_millis(u64::try_from(lifetime_ms).unwrap()), Duration::from_hours(36_500 * 24));
-    assert_eq!(bundle("dc-good.der").certificates, [parsed.clone()]);
-    assert_eq!(bundle("utf16.pem").certificates, [parsed.clone()]);
-    assert_eq!(bundle("with-text-crlf.pem").certificates, [parsed.clone()]);
+    for form in ["dc-good.der", "utf16.pem", "with-text-crlf.pem"] {
+        assert_eq!(bundle(form).certificates, std::slice::from_ref(&parsed), "{form}");
+    }
     let three: Vec<_> = bundle("bundle.pem").certificates.into_iter().map(|parsed| parsed.der).collect();
     assert_eq!(three, ders(&["dc-good", "issuing", "root"]));
 }
@@ -113,7 +113,7 @@ fn lists_are_cut_at_their_bound_with_a_word() {
     let names = &parsed.certificate.subject_alt_names;
     assert_eq!(names.len(), limits::CERTIFICATE_LIST);
     assert!(matches!(&names[0], SubjectAltName::Dns(name) if name.as_str() == "name-01.corp.example"));
-    let remarks: Vec<&str> = parsed.remarks.iter().map(|remark| remark.as_str()).collect();
+    let remarks: Vec<&str> = parsed.remarks.iter().map(Text::as_str).collect();
     assert_eq!(remarks, ["16 of 40 subject alternative names were left out"]);
 }
 

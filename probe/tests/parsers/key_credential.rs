@@ -52,9 +52,6 @@ fn every_sample_decodes_as_written_down() {
 fn describe(credential: &KeyCredential) -> String {
     let key = &credential.key;
     let dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    fn text<T: Display>(value: Option<T>) -> Option<String> {
-        value.map(|value| value.to_string())
-    }
     format!(
         "{:?} by {}, id {}, device {}, made {}, used {}, {:?} of {} bits, roca {}, strength {:?}, hash {}, of {}; {}",
         key.usage,
@@ -71,6 +68,10 @@ fn describe(credential: &KeyCredential) -> String {
         dash(credential.owner.clone()),
         if key.remark.is_empty() { "nothing unusual" } else { key.remark.as_str() },
     )
+}
+
+fn text<T: Display>(value: Option<T>) -> Option<String> {
+    value.map(|value| value.to_string())
 }
 
 #[test]

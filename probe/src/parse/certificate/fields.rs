@@ -1,5 +1,7 @@
 //! One DER certificate read into evidence.
 
+use std::fmt::Write as _;
+
 use muster_evidence::{Certificate, ChainStatus, KeyAlgorithm, Sha256, SignatureHash, Text, Thumbprint, Timestamp};
 use ring::digest;
 use sha2::Digest as _;
@@ -14,7 +16,7 @@ use super::extensions::Extensions;
 use super::{InvalidCertificate, Parsed, name};
 use crate::parse::bytes::to_hex;
 
-/// Longest object identifier that is written in dotted form, in bytes. Arithmetic on a longer one could be made slow.
+/// Longest object identifier that is written in dotted form, in bytes.
 const OID_BYTES: usize = 64;
 
 pub(super) const RSA: &str = "1.2.840.113549.1.1.1";
@@ -76,13 +78,37 @@ fn timestamp(der: &[u8], field: &str, time: ASN1Time) -> Result<Timestamp, Inval
         .map_err(|error| InvalidCertificate::Der { length: der.len(), problem: format!("`{field}`: {error}") })
 }
 
-/// An object identifier in dotted form; an absurdly long one in hexadecimal.
+/// An object identifier in dotted form (X.690 section 8.19); a broken or absurdly long one in hexadecimal.
+///
+/// Written here because the library's way, with numbers of any size, costs more than the rest of a certificate.
 pub(super) fn dotted(oid: &Oid<'_>) -> String {
     let bytes = oid.as_bytes();
-    if bytes.is_empty() || bytes.len() > OID_BYTES {
-        return format!("#{}", to_hex(&bytes[..bytes.len().min(OID_BYTES)]));
+    let broken = || format!("#{}", to_hex(&bytes[..bytes.len().min(OID_BYTES)]));
+    // The last byte of an arc has its upper bit clear.
+    if bytes.len() > OID_BYTES || bytes.last().is_none_or(|last| last & 0x80 != 0) {
+        return broken();
     }
-    oid.to_id_string()
+    let mut text = String::with_capacity(4 * bytes.len());
+    let mut arc: u128 = 0;
+    for byte in bytes {
+        if arc >> 121 != 0 {
+            return broken();
+        }
+        arc = arc << 7 | u128::from(byte & 0x7F);
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        // Writing to a `String` cannot fail.
+        let _ = if text.is_empty() {
+            // The first two arcs share a number, and the first is at most 2.
+            let first = (arc / 40).min(2);
+            write!(text, "{first}.{}", arc - 40 * first)
+        } else {
+            write!(text, ".{arc}")
+        };
+        arc = 0;
+    }
+    text
 }
 
 /// A big-endian number without its leading zeros.
@@ -157,5 +183,40 @@ pub(super) fn hash_by_oid(oid: &str) -> Option<SignatureHash> {
         "2.16.840.1.101.3.4.2.2" => Some(SignatureHash::Sha384),
         "2.16.840.1.101.3.4.2.3" => Some(SignatureHash::Sha512),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn object_identifiers_in_dotted_form() {
+        let long = vec![0x81; 65];
+        for (bytes, expected) in [
+            (&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0B][..], "1.2.840.113549.1.1.11"),
+            (&[0x55, 0x1D, 0x25], "2.5.29.37"),
+            (&[0x88, 0x37, 0x03], "2.999.3"),
+            (&[0x00], "0.0"),
+            (&[0x27], "0.39"),
+            // A broken one, an empty one, one of absurd length and one with an absurd arc.
+            (&[0x2A, 0x86], "#2a86"),
+            (&[], "#"),
+            (&long, &format!("#{}", "81".repeat(64))),
+            (&[0xFF; 20][..], &format!("#{}", "ff".repeat(20))),
+        ] {
+            assert_eq!(dotted(&Oid::new(bytes.into())), expected);
+        }
+        let mut absurd = vec![0x2A];
+        absurd.extend([0xFF; 20]);
+        absurd.push(0x7F);
+        assert!(dotted(&Oid::new(absurd.into())).starts_with("#2aff"));
+    }
+
+    #[test]
+    fn bits_of_a_number() {
+        for (number, bits) in [(&[][..], 0), (&[0, 0], 0), (&[0, 1], 1), (&[0xFF], 8), (&[0, 0x80, 0], 16)] {
+            assert_eq!(bit_length(number), bits, "{number:?}");
+        }
     }
 }

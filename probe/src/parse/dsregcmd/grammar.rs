@@ -169,11 +169,6 @@ impl Section {
     pub fn value(&self, key: &str) -> Option<&str> {
         self.fields.iter().find(|field| field.key == key && !field.redacted).map(|field| field.value.as_str())
     }
-
-    /// Proxy settings may hold names and passwords, and no rule reads them.
-    fn is_secret(&self) -> bool {
-        self.title.to_ascii_lowercase().contains("proxy")
-    }
 }
 
 #[derive(Default)]
@@ -183,6 +178,8 @@ struct Reader {
     may_wrap: Option<Wrap>,
     ending: Option<Ending>,
     unparsed: usize,
+    /// The current section holds proxy settings: they may hold names and passwords, and no rule reads them.
+    secret: bool,
 }
 
 /// What the line before says about a continuation.
@@ -224,6 +221,7 @@ impl Reader {
             if let Some(section) = self.sections.last_mut() {
                 section.complete = true;
             }
+            self.secret = title.to_ascii_lowercase().contains("proxy");
             self.sections.push(Section {
                 title: title.to_owned(),
                 fields: Vec::new(),
@@ -260,10 +258,9 @@ impl Reader {
             return Ok(());
         }
         self.may_wrap = None;
-        let secret = section.is_secret();
         let Some((key, value)) = split_field(line) else {
             // After a closing border a line without a key belongs to no section; a cut line keeps its place.
-            if self.unparsed < MAX_UNPARSED && !secret {
+            if self.unparsed < MAX_UNPARSED && !self.secret {
                 section.unparsed.push(printable(line, 256));
             }
             self.unparsed += 1;
@@ -279,8 +276,8 @@ impl Reader {
         if columns + 1 >= CONSOLE_COLUMNS || PROSE_KEYS.contains(&key) {
             self.may_wrap = Some(Wrap { full: fills(raw, columns), indented: indent > 0 });
         }
-        let value = if secret { String::new() } else { value.to_owned() };
-        section.fields.push(Field { key: key.to_owned(), value, redacted: secret });
+        let value = if self.secret { String::new() } else { value.to_owned() };
+        section.fields.push(Field { key: key.to_owned(), value, redacted: self.secret });
         Ok(())
     }
 
