@@ -12,12 +12,14 @@ use std::time::Duration;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use muster_evidence::DnsName;
-use rustls::{AlertDescription, ClientConfig};
+use rustls::{AlertDescription, CertificateError, ClientConfig, OtherError};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
+
+use super::tls::RefusedServer;
 
 /// Where a collector listens: `https://host:port`, or `http://` on the machine itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -233,7 +235,7 @@ async fn open(
         return within(limit, TlsConnector::from(tls).connect(name, stream))
             .await
             .map(|stream| Connection::Tls(Box::new(stream)))
-            .map_err(|source| StepError::Handshake { address, source });
+            .map_err(|error| StepError::Handshake { address, source: explained(error) });
     }
     Err(failed)
 }
@@ -280,15 +282,25 @@ enum Connection {
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
-/// Puts [`RefusedByPeer`] in the place of an alert about our certificate. HTTP/2 keeps only the text of an error that
-/// ends a connection, so this is the last place that can tell.
+/// Puts what an error of the TLS library means in its place: [`RefusedByPeer`] for an alert about our certificate,
+/// [`RefusedServer`] for a collector we do not believe, of which the library would print its debug form.
+///
+/// HTTP/2 keeps only the text of an error that ends a connection, so this is the last place that can tell.
 fn explained(error: io::Error) -> io::Error {
-    let alert = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match alert {
-        Some(rustls::Error::AlertReceived(alert)) => match RefusedByPeer::from_alert(*alert) {
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return error;
+    };
+    match tls {
+        rustls::Error::AlertReceived(alert) => match RefusedByPeer::from_alert(*alert) {
             Some(refused) => io::Error::new(io::ErrorKind::PermissionDenied, refused),
             None => error,
         },
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => {
+            match inner.downcast_ref::<RefusedServer>() {
+                Some(refused) => io::Error::new(io::ErrorKind::InvalidData, refused.clone()),
+                None => error,
+            }
+        }
         _ => error,
     }
 }

@@ -159,6 +159,15 @@ impl RefusedPeer {
         }
     }
 
+    /// The refusal inside an error of a handshake, whose own text the TLS library would print in debug form. Refusals
+    /// that TLS has a word for (expired, not yet valid, no certificate) stay errors of the library.
+    pub fn of(error: &rustls::Error) -> Option<&Self> {
+        match error {
+            rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => inner.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// The error a verifier ends the handshake with. It chooses the alert the peer sees: where TLS has a word for the
     /// reason, the peer gets that word.
     pub(super) fn into_tls(self, now: UnixTime) -> rustls::Error {
