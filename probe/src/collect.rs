@@ -40,7 +40,7 @@ pub struct Collection {
 pub struct SourceRun {
     /// The source's name.
     pub source: &'static str,
-    /// How long we waited for it.
+    /// How long it ran, or how long we waited for it.
     pub elapsed: Duration,
     /// How it ended.
     pub end: RunEnd,
@@ -85,11 +85,11 @@ impl Collector {
 
         let mut collection = Collection { observations: Vec::new(), runs: Vec::new() };
         for (source, started, run) in running {
-            let (end, sightings) = match run {
+            let (elapsed, end, sightings) = match run {
                 Ok(answer) => finish(answer, started, source.timeout()).await,
-                Err(end) => (end, Vec::new()),
+                Err(end) => (Duration::ZERO, end, Vec::new()),
             };
-            let run = SourceRun { source: source.name(), elapsed: started.elapsed(), end };
+            let run = SourceRun { source: source.name(), elapsed, end };
             report(&run);
             collection.observations.extend(observations(source, &run.end, sightings, started_at));
             collection.runs.push(run);
@@ -104,7 +104,8 @@ struct Slot {
     busy: Arc<AtomicBool>,
 }
 
-type Answer = oneshot::Receiver<Result<Vec<Sighting>, String>>;
+/// How long the source ran, and what it saw or the words of its panic.
+type Answer = oneshot::Receiver<(Duration, Result<Vec<Sighting>, String>)>;
 
 impl Slot {
     fn start(&self, settings: Arc<SourceSettings>, now: Timestamp) -> Result<Answer, RunEnd> {
@@ -114,10 +115,11 @@ impl Slot {
         let (tell, answer) = oneshot::channel();
         let (source, busy) = (self.source, Arc::clone(&self.busy));
         let run = move || {
+            let started = Instant::now();
             let seen = catch_unwind(AssertUnwindSafe(|| source.observe(&settings, now)));
             busy.store(false, Ordering::Release);
             // Nobody listens any more once the run has timed out.
-            let _ = tell.send(seen.map_err(|payload| panic_message(payload.as_ref())));
+            let _ = tell.send((started.elapsed(), seen.map_err(|payload| panic_message(payload.as_ref()))));
         };
         match std::thread::Builder::new().name(format!("source-{}", source.name())).spawn(run) {
             Ok(_detached) => Ok(answer),
@@ -129,13 +131,16 @@ impl Slot {
     }
 }
 
-async fn finish(answer: Answer, started: Instant, timeout: Duration) -> (RunEnd, Vec<Sighting>) {
+async fn finish(answer: Answer, started: Instant, timeout: Duration) -> (Duration, RunEnd, Vec<Sighting>) {
     let left = timeout.saturating_sub(started.elapsed());
     match tokio::time::timeout(left, answer).await {
-        Ok(Ok(Ok(sightings))) => (RunEnd::Finished, sightings),
-        Ok(Ok(Err(message))) => (RunEnd::Panicked(message), Vec::new()),
-        Ok(Err(_dropped)) => (RunEnd::Panicked("the thread ended without an answer".to_owned()), Vec::new()),
-        Err(_elapsed) => (RunEnd::TimedOut, Vec::new()),
+        Ok(Ok((elapsed, Ok(sightings)))) => (elapsed, RunEnd::Finished, sightings),
+        Ok(Ok((elapsed, Err(message)))) => (elapsed, RunEnd::Panicked(message), Vec::new()),
+        Ok(Err(_dropped)) => {
+            let message = "the thread ended without an answer".to_owned();
+            (started.elapsed(), RunEnd::Panicked(message), Vec::new())
+        }
+        Err(_elapsed) => (started.elapsed(), RunEnd::TimedOut, Vec::new()),
     }
 }
 
@@ -351,6 +356,8 @@ mod tests {
             &failed(FailureReason::Internal, "source `silent` said nothing of it")
         );
         assert_eq!(first.observations.len(), 5, "a source with nothing to look at says nothing");
+        let good = first.runs.iter().find(|run| run.source == "good").unwrap();
+        assert!(good.elapsed < Hanging::default().timeout(), "its own time, not that of those before it");
 
         // The second round does not start a second thread beside the one that hangs.
         let second = collector.collect().await;
