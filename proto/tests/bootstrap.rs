@@ -7,6 +7,8 @@
 //! MUSTER_REGENERATE=1 cargo test -p muster-proto --test bootstrap
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps; the lint spares test functions only")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

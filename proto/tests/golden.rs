@@ -4,6 +4,8 @@
 //! release changes what is sent, `MUSTER_WRITE_GOLDEN=1 cargo test -p muster-proto --test golden` writes those of the
 //! present version, and never over older ones.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps; the lint spares test functions only")]
+
 mod evidence;
 
 use std::fs;

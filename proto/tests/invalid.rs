@@ -1,5 +1,7 @@
 //! Every way in which a message can be wrong has a message here that is wrong in that way, and the text it gives.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps; the lint spares test functions only")]
+
 mod evidence;
 
 use evidence::sample_report;
@@ -342,9 +344,11 @@ fn envelopes_that_are_wrong_refuse_the_report() {
     assert_eq!(read_report(request).unwrap().protocol.to_string(), "1.7");
 }
 
-/// Damages the sample report; tells the parts that are refused, and how many observations, series and inventory parts
-/// are still there.
-fn parts(damage: impl FnOnce(&mut v1::ReportRequest)) -> (Vec<(String, String)>, [usize; 3]) {
+/// Part and reason of every refusal, and how many observations, series and inventory parts are still there.
+type Parts = (Vec<(String, String)>, [usize; 3]);
+
+/// Damages the sample report and tells what became of it.
+fn parts(damage: impl FnOnce(&mut v1::ReportRequest)) -> Parts {
     let mut request = report_to_wire(&sample_report());
     damage(&mut request);
     let incoming = read_report(request).unwrap();
@@ -360,7 +364,7 @@ fn parts_that_are_wrong_cost_nothing_else() {
     let without_observation = [12, 1, 1];
     let without_series = [13, 0, 1];
     let without_inventory = [13, 1, 0];
-    let cases: Vec<((Vec<(String, String)>, [usize; 3]), &str, String, [usize; 3])> = vec![
+    let cases: [(Parts, &str, String, [usize; 3]); 24] = [
         (
             parts(|r| r.host.as_mut().unwrap().site = Some("x".repeat(64))),
             "host",
@@ -512,7 +516,7 @@ fn parts_that_are_wrong_cost_nothing_else() {
 fn user_keys(request: &mut v1::ReportRequest) -> &mut v1::UserKeys {
     match request.inventory[0].items[0].item.as_mut().unwrap() {
         v1::inventory_item::Item::UserKeys(keys) => keys,
-        other => panic!("{other:?}"),
+        v1::inventory_item::Item::Removed(id) => panic!("removed {id}"),
     }
 }
 

@@ -322,7 +322,7 @@ mod tests {
         );
         assert_eq!(settings.string("listen"), None);
         settings.section("report", |s| {
-            s.duration("interval", Duration::from_secs(60), Duration::from_secs(3600));
+            s.duration("interval", Duration::from_mins(1), Duration::from_hours(1));
         });
         settings.section("limits", |s| {
             s.integer("connections", 1, 10);
