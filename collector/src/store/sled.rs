@@ -78,13 +78,13 @@ impl std::fmt::Debug for SledStore {
 struct Inner {
     path: PathBuf,
     shared: Shared<Database>,
-    /// Grows with each batch that readers can see.
+    /// Grows with each batch that readers can see; 1 is what was found at opening.
     applied: AtomicU64,
     progress: watch::Sender<Progress>,
 }
 
 /// How far what readers see is durable.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Progress {
     /// Batches up to this one are durable.
     durable: u64,
@@ -99,8 +99,8 @@ impl SledStore {
         let inner = Arc::new(Inner {
             path: path.to_owned(),
             shared: Shared::new(database),
-            applied: AtomicU64::new(0),
-            progress: watch::Sender::new(Progress::default()),
+            applied: AtomicU64::new(1),
+            progress: watch::Sender::new(Progress { durable: 1, lost: 0 }),
         });
         let mut writer = Writer { inner: Arc::clone(&inner), disk: Some(disk), full_since: None };
         match fill_reserve(path, reserve_bytes(path)) {
@@ -140,7 +140,10 @@ impl SledStore {
         let reached = progress.wait_for(|progress| progress.durable >= seen || progress.lost >= seen).await;
         match reached {
             Ok(progress) if progress.lost < seen => Ok(result),
-            _ => Err(StoreError::Closed { why: "what was read could not be made durable".to_owned() }),
+            _ => Err(StoreError::Io {
+                action: "make durable what was read from",
+                cause: io::Error::other("the batch it rests on could not be committed"),
+            }),
         }
     }
 }
