@@ -478,7 +478,8 @@ impl Loader<'_> {
         let unread = self.failed.iter().filter(|failed| failed.kind == FileKind::Certificates && !failed.was_read);
         let unreadable = u32::try_from(files.problems.len() + unread.count()).unwrap_or(u32::MAX);
         let store = Store { place: CertificateStore::Files, entries, unreadable };
-        for sighting in bundle::sightings(store, &[], &trust, self.now) {
+        // As of when they were taken: what has expired since is for a rule to say, at the time it judges.
+        for sighting in bundle::sightings(store, &[], &trust, at) {
             observations.add(sighting.key, sighting.outcome, at);
         }
     }

@@ -92,8 +92,8 @@ impl CapturedMachine {
     }
 }
 
-/// Reads a folder of captures. `now` bounds which times in key credentials are believed and is the time at which
-/// certificate chains are verified.
+/// Reads a folder of captures. `now` bounds which times in key credentials are believed; certificate chains are verified
+/// as of the time they were taken.
 ///
 /// Blocks; at most [`MAX_MACHINES`] machines of at most 256 files of at most 1 MiB each.
 pub fn load(dir: &Path, now: Timestamp) -> CaptureSet {
@@ -129,10 +129,11 @@ pub fn load(dir: &Path, now: Timestamp) -> CaptureSet {
 /// The folders that stand for machines: `dir` itself, or each folder in it.
 fn machine_folders(dir: &Path, problems: &mut Vec<CaptureProblem>) -> Result<Vec<PathBuf>, CaptureError> {
     let root = dir.canonicalize().map_err(CaptureError::ReadFolder)?;
-    let listing = files::list(&root)?;
+    // Paths are shown to people as they were given.
+    let listing = files::list(dir)?;
     let has_manifest = listing.files.iter().any(|path| path.ends_with(MANIFEST));
     if has_manifest || listing.folders.is_empty() {
-        return Ok(vec![root]);
+        return Ok(vec![dir.to_owned()]);
     }
     for path in listing.files.iter().filter(|path| !files::is_for_people(path)) {
         problems.push(CaptureProblem::new(path, CaptureError::BesideMachines));
