@@ -12,6 +12,8 @@ mod facts;
 mod freshness;
 mod judge;
 mod policy;
+#[cfg(test)]
+mod properties;
 mod rollup;
 mod verdict;
 

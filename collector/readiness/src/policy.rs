@@ -91,6 +91,7 @@ pub struct SitePolicy {
 /// How Windows Hello for Business proves itself to the on-premises directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::enum_variant_names, reason = "these are the names that Microsoft and operators use")]
 pub enum TrustType {
     /// By a key that Connect writes to the user's object.
     #[default]

@@ -141,6 +141,7 @@ pub(crate) fn domain_controller() -> DomainController {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it fills a field that is optional")]
 pub(crate) fn ekus(oids: &[&str]) -> Option<Vec<ExtendedKeyUsage>> {
     Some(oids.iter().map(|oid| ExtendedKeyUsage(text(oid))).collect())
 }
@@ -177,7 +178,7 @@ pub(crate) fn kdc_certificate(number: u8) -> Certificate {
 }
 
 /// A host under test, with its site and forest.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Host {
     pub(crate) facts: HostFacts,
     pub(crate) site: SiteFacts,

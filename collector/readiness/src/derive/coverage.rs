@@ -117,12 +117,15 @@ impl Coverage {
         for SilentDc { host, last_seen, last_verdict } in &self.dcs_silent {
             gaps.push(format!("no report from `{host}` since {last_seen} (last {last_verdict})"));
         }
-        if self.dcs_capable + self.dcs_unsettled == 0 && self.dcs_missing.is_empty() {
-            gaps.push(if self.dcs_reporting == 0 {
-                "no domain controller is known here, and which other site covers this one is not known".to_owned()
+        if self.dcs_capable == 0 && self.dcs_missing.is_empty() {
+            let gap = if self.dcs_reporting == 0 {
+                "no domain controller is known here, and which other site covers this one is not known"
+            } else if self.dcs_unsettled > 0 {
+                "whether any domain controller here can serve key trust is not known"
             } else {
-                "no domain controller here can serve key trust, and whether another site's does is not known".to_owned()
-            });
+                "no domain controller here can serve key trust, and whether another site's does is not known"
+            };
+            gaps.push(gap.to_owned());
         }
         if gaps.is_empty() {
             Verdict::Ready

@@ -134,6 +134,11 @@ pub fn key_state(facts: &Facts<'_>, sid: &Sid, policy: &Policy, now: Timestamp) 
         (Look::Found(registration, _), Container::Set(_) | Container::Unknown(_)) => Some(registration),
         (Look::Absent(_) | Look::Gap(_), Container::NotSet(_)) => return standing(KeyState::NotStarted, None),
         (Look::Absent(_) | Look::Gap(_), Container::Unknown(gap)) => return standing(KeyState::Unknown(gap), None),
+        // An event log that holds no such event any more, or that nobody looked at, leaves the device to decide. One
+        // that could not be read might name a newer key than the one the directory holds.
+        (Look::Gap(gap), Container::Set(_)) if facts.host.of_user(Kind::KeyRegistration, sid).is_some() => {
+            return standing(KeyState::Unknown(gap.clone()), None);
+        }
         (Look::Absent(_) | Look::Gap(_), Container::Set(_)) => None,
     };
     let wanted = Wanted {
@@ -144,6 +149,9 @@ pub fn key_state(facts: &Facts<'_>, sid: &Sid, policy: &Policy, now: Timestamp) 
     let (state, valid_until) = in_directory(facts, sid, &wanted, policy, now);
     standing(state, valid_until)
 }
+
+/// What is missing where the directory does not answer.
+const KEYS: &str = "the keys in the directory";
 
 /// The state of a key that was registered, by what the directory holds.
 fn in_directory(
@@ -156,7 +164,6 @@ fn in_directory(
     let gap = |missing: &'static str, why: Cow<'static, str>| {
         (KeyState::Unknown(Gap { missing: Cow::Borrowed(missing), why }), None)
     };
-    const KEYS: &str = "the keys in the directory";
     let Some(inventory) = facts.forest.inventory else {
         return gap(KEYS, "nobody reads the directory of this forest".into());
     };
@@ -391,6 +398,8 @@ mod tests {
             why(&host, now),
             "the time of the key's registration: no registration was reported, so no deadline is known"
         );
+        let unread = found.user_failed(Kind::KeyRegistration);
+        assert_eq!(why(&unread, now), "the key registration: access denied: not allowed");
         let nameless = host.with(Evidence::JoinState(JoinState { device_id: None, ..hybrid() }));
         assert!(why(&nameless, now).contains("device id is not known"));
         assert!(!device().is_zero());

@@ -244,3 +244,353 @@ fn worst_first(reason: &Reason) -> impl Ord + use<> {
         place.unwrap_or(usize::MAX),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use muster_evidence::{Certificate, Evidence, HostNo, SignatureHash};
+
+    use super::*;
+    use crate::check::fixture::{self, Host, ada, at, kdc_certificate, now, windows_server};
+    use crate::derive::capability::Capability;
+    use crate::{DcState, Judgement, judge};
+
+    /// A controller as its site sees it, judged by the rules.
+    fn dc(name: &str, host: &Host, last_seen: &str) -> DcState {
+        let judgements = judge(&host.facts(), &Policy::default(), host.now);
+        let os = fixture_os(host);
+        let names = fixture::domain_controller();
+        DcState {
+            host: name.parse().unwrap(),
+            capability: Capability::derive(os.as_ref(), Some(&names), &Policy::default()),
+            operating_system: os,
+            judgements,
+            last_seen: at(last_seen),
+        }
+    }
+
+    fn fixture_os(host: &Host) -> Option<muster_evidence::OperatingSystem> {
+        match &host.facts.of_host(muster_evidence::Kind::OperatingSystem)?.outcome {
+            muster_evidence::Outcome::Observed(Evidence::OperatingSystem(os)) => Some(os.clone()),
+            _ => None,
+        }
+    }
+
+    const FRESH: &str = "2026-03-02T11:59:00Z";
+    const SILENT: &str = "2026-03-02T10:00:00Z";
+
+    fn good() -> Host {
+        Host::dc_with(&[kdc_certificate(1)])
+    }
+
+    fn weak() -> Host {
+        Host::dc_with(&[Certificate { signature_hash: SignatureHash::Sha1, ..kdc_certificate(1) }])
+    }
+
+    fn none() -> Host {
+        Host::dc_with(&[])
+    }
+
+    fn old() -> Host {
+        Host::dc_with(&[]).with(Evidence::OperatingSystem(windows_server(9_600)))
+    }
+
+    fn unsettled(host: Host) -> Host {
+        host.failed(muster_evidence::Kind::OperatingSystem)
+    }
+
+    fn site(dcs: Vec<DcState>) -> SiteFacts {
+        SiteFacts {
+            expected_dcs: Some(dcs.iter().map(|dc| dc.host.clone()).collect()),
+            expected_endpoints: Some(10),
+            endpoints_fresh: 10,
+            entra_joined_endpoints: Some(true),
+            dcs,
+            ..SiteFacts::unknown(Some(fixture::site()))
+        }
+    }
+
+    /// Counters with that many users at these standings.
+    fn users(ready: usize, advisory: usize, unknown: usize, blocked: usize) -> Tally {
+        let mut tally = Tally::default();
+        for (standing, count) in [
+            (Standing::Ready, ready),
+            (Standing::Advisory, advisory),
+            (Standing::Unknown, unknown),
+            (Standing::Blocked, blocked),
+        ] {
+            for _ in 0..count {
+                tally.add_user(&UserStanding {
+                    counted_at: HostNo(1),
+                    seen_at: now(),
+                    quiet: false,
+                    standing,
+                    blocked: CheckSet::default(),
+                    unknown: CheckSet::default(),
+                });
+            }
+        }
+        tally
+    }
+
+    fn gate_of(dcs: Vec<DcState>) -> (Rollout, Standing, Vec<String>) {
+        let readiness = rollup(&site(dcs), &users(10, 0, 0, 0), &Policy::default(), now());
+        let texts = readiness
+            .gate
+            .reasons
+            .iter()
+            .map(|reason| format!("{} {}: {}", reason.check, reason.standing, reason.text));
+        (readiness.rollout, readiness.gate.standing, texts.collect())
+    }
+
+    #[test]
+    fn one_bad_capable_controller_holds_the_site() {
+        assert_eq!(gate_of(vec![dc("dc01", &good(), FRESH)]), (Rollout::Go, Standing::Ready, vec![]));
+        let (rollout, gate, reasons) = gate_of(vec![dc("dc01", &good(), FRESH), dc("dc02", &none(), FRESH)]);
+        assert_eq!((rollout, gate), (Rollout::Hold, Standing::Blocked));
+        assert_eq!(
+            reasons,
+            ["dc.cert-present blocked: `dc02`: no certificate in the store (needed: a certificate for KDC \
+              Authentication with its private key)"]
+        );
+        let (rollout, gate, _) = gate_of(vec![dc("dc01", &weak(), FRESH)]);
+        assert_eq!((rollout, gate), (Rollout::Hold, Standing::Blocked));
+    }
+
+    #[test]
+    fn controllers_that_cannot_serve_key_trust_block_nobody() {
+        let (rollout, gate, reasons) = gate_of(vec![dc("dc01", &good(), FRESH), dc("dc02", &old(), FRESH)]);
+        assert_eq!((rollout, gate, reasons.len()), (Rollout::Go, Standing::Advisory, 1));
+        assert!(reasons[0].starts_with("dc.os-version advisory: `dc02`: build 9600"), "{reasons:?}");
+        // A silent one is an advisory as well, and none but such ones is no open gate.
+        let (rollout, gate, _) = gate_of(vec![dc("dc01", &good(), FRESH), dc("dc02", &old(), SILENT)]);
+        assert_eq!((rollout, gate), (Rollout::Go, Standing::Advisory));
+        let (rollout, gate, _) = gate_of(vec![dc("dc02", &old(), FRESH)]);
+        assert_eq!((rollout, gate), (Rollout::Unknown, Standing::Unknown));
+
+        let mut read_only = dc("dc03", &none(), SILENT);
+        read_only.capability = Capability::NotCapable { reason: "rodc".to_owned() };
+        let (rollout, gate, reasons) = gate_of(vec![dc("dc01", &good(), FRESH), read_only]);
+        assert_eq!((rollout, gate, reasons.len()), (Rollout::Go, Standing::Ready, 0));
+    }
+
+    #[test]
+    fn a_silent_controller_is_a_gap_told_once_with_its_last_verdict() {
+        let (rollout, gate, reasons) = gate_of(vec![dc("dc01", &good(), FRESH), dc("dc02", &none(), SILENT)]);
+        assert_eq!((rollout, gate), (Rollout::Unknown, Standing::Unknown));
+        assert_eq!(
+            reasons,
+            ["site.coverage unknown: domain controllers of the site: no report from `dc02` since \
+              2026-03-02T10:00:00Z (last blocked by `dc.cert-present`: no certificate in the store (needed: a \
+              certificate for KDC Authentication with its private key))"]
+        );
+        // A blocker elsewhere stays the worst.
+        let (rollout, gate, _) = gate_of(vec![dc("dc01", &none(), FRESH), dc("dc02", &good(), SILENT)]);
+        assert_eq!((rollout, gate), (Rollout::Hold, Standing::Blocked));
+        // Without coverage the checks themselves are gaps.
+        let policy = Policy { disabled_checks: vec!["site.coverage".to_owned()], ..Policy::default() };
+        let facts = site(vec![dc("dc01", &good(), SILENT)]);
+        let readiness = rollup(&facts, &users(10, 0, 0, 0), &policy, now());
+        assert_eq!(readiness.gate.standing, Standing::Unknown);
+        let nobody = rollup(&site(vec![]), &users(10, 0, 0, 0), &policy, now());
+        assert_eq!(nobody.gate.standing, Standing::Unknown);
+    }
+
+    #[test]
+    fn an_unsettled_controller_matters_only_where_it_could_change_the_verdict() {
+        let with = |first: Host, second: Host| {
+            let (rollout, gate, _) = gate_of(vec![dc("dc01", &first, FRESH), dc("dc02", &second, FRESH)]);
+            (rollout, gate)
+        };
+        assert_eq!(with(good(), unsettled(good())), (Rollout::Go, Standing::Advisory));
+        assert_eq!(with(good(), unsettled(none())), (Rollout::Unknown, Standing::Unknown));
+        assert_eq!(with(none(), unsettled(none())), (Rollout::Hold, Standing::Blocked));
+        let (_, gate, _) = gate_of(vec![dc("dc02", &unsettled(good()), FRESH)]);
+        assert_eq!(gate, Standing::Unknown);
+    }
+
+    #[test]
+    fn a_controller_that_was_not_judged_is_a_gap() {
+        let mut unjudged = dc("dc01", &good(), FRESH);
+        unjudged.judgements.retain(|judgement| judgement.check != "dc.cert-chain");
+        let (_, gate, reasons) = gate_of(vec![unjudged]);
+        assert_eq!(gate, Standing::Unknown);
+        assert_eq!(reasons, ["dc.cert-chain unknown: `dc01`: not judged yet"]);
+    }
+
+    #[test]
+    fn the_share_of_ready_users_decides_between_go_and_partly() {
+        let facts = site(vec![dc("dc01", &good(), FRESH)]);
+        let cases = [
+            (users(9, 0, 0, 1), Rollout::Go),
+            (users(4, 5, 1, 0), Rollout::Go),
+            (users(89, 0, 0, 11), Rollout::Partly),
+            (users(0, 0, 0, 3), Rollout::Partly),
+            (users(0, 0, 0, 0), Rollout::Unknown),
+        ];
+        for (tally, rollout) in cases {
+            let readiness = rollup(&facts, &tally, &Policy::default(), now());
+            assert_eq!(readiness.rollout, rollout, "{:?}", readiness.population);
+        }
+        let nobody = rollup(&facts, &Tally::default(), &Policy::default(), now());
+        assert_eq!(
+            nobody.reasons[0].text,
+            "users of the site: nobody to whom the checks apply was seen here within 30 days"
+        );
+        assert_eq!(nobody.population.ready_share_percent, None);
+        assert_eq!(nobody.qualifiers, ["capacity-unverified", "sync-unverified"]);
+    }
+
+    #[test]
+    fn too_little_seen_is_unknown_and_a_blocked_gate_is_hold_all_the_same() {
+        let seen = |fresh, expected, host: Host| {
+            let facts = SiteFacts {
+                endpoints_fresh: fresh,
+                expected_endpoints: expected,
+                ..site(vec![dc("dc01", &host, FRESH)])
+            };
+            rollup(&facts, &users(10, 0, 0, 0), &Policy::default(), now()).rollout
+        };
+        assert_eq!(seen(8, Some(10), good()), Rollout::Go);
+        assert_eq!(seen(7, Some(10), good()), Rollout::Unknown);
+        assert_eq!(seen(99, None, good()), Rollout::Unknown);
+        assert_eq!(seen(7, Some(10), none()), Rollout::Hold);
+        let no_inventory = SiteFacts { expected_dcs: None, ..site(vec![dc("dc01", &good(), FRESH)]) };
+        let readiness = rollup(&no_inventory, &users(10, 0, 0, 0), &Policy::default(), now());
+        assert_eq!((readiness.rollout, readiness.gate.standing), (Rollout::Unknown, Standing::Unknown));
+        let missing = SiteFacts {
+            expected_dcs: Some(BTreeSet::from(["dc01".parse().unwrap(), "dc09".parse().unwrap()])),
+            ..site(vec![dc("dc01", &good(), FRESH)])
+        };
+        let readiness = rollup(&missing, &users(10, 0, 0, 0), &Policy::default(), now());
+        assert_eq!(readiness.rollout, Rollout::Unknown);
+        assert_eq!(readiness.reasons[0].hosts, ["dc09".parse().unwrap()]);
+    }
+
+    fn judged(check: &'static str, subject: crate::Judged, verdict: Verdict) -> Judgement {
+        Judgement { check: Cow::Borrowed(check), subject, verdict, valid_until: None, evidence_at: None }
+    }
+
+    fn blocked() -> Verdict {
+        Verdict::Blocked(crate::Finding { seen: "x".into(), needed: "".into(), remedy: "".into(), source: "".into() })
+    }
+
+    #[test]
+    fn reasons_come_worst_first_with_hosts_and_users() {
+        let policy = Policy::default();
+        let user = || crate::Judged::User(ada());
+        let mut tally = users(1, 0, 0, 0);
+        for number in 0..12_u64 {
+            let judgements = [
+                judged("join.type", crate::Judged::Host, blocked()),
+                judged("prt.present", user(), Verdict::unknown("a", "b")),
+                judged("user.ngc-set", user(), Verdict::unknown("a", "b")),
+            ];
+            let host: HostName = format!("pc{number:02}.corp.example").parse().unwrap();
+            tally.add_host(&HostStanding::new(host, &judgements, false, number == 0, &policy));
+            let sight = UserOnHost::new(HostNo(number), &ada(), &judgements, now(), false, &policy).unwrap();
+            tally.add_user(&UserStanding::of(&[sight], &policy, now()).unwrap());
+        }
+        let readiness = rollup(&site(vec![dc("dc01", &none(), FRESH)]), &tally, &policy, now());
+        let lines: Vec<_> = readiness
+            .reasons
+            .iter()
+            .map(|reason| {
+                let Reason { check, standing, hosts, host_count, users_affected, in_gate, .. } = reason;
+                format!(
+                    "{check} {standing} {} of {host_count} hosts, {users_affected} users, gate {in_gate}",
+                    hosts.len()
+                )
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "dc.cert-present blocked 1 of 1 hosts, 13 users, gate true",
+                "join.type blocked 10 of 12 hosts, 12 users, gate false",
+                "prt.present unknown 10 of 12 hosts, 12 users, gate false",
+            ]
+        );
+        assert_eq!(
+            readiness.reasons[1].text,
+            "The machine is hybrid joined or joined to Entra ID: blocked for 12 hosts"
+        );
+        assert_eq!((readiness.population.endpoints.blocked, readiness.population.endpoints_quiet), (12, 1));
+        assert_eq!(readiness.rollout, Rollout::Hold);
+    }
+
+    #[test]
+    fn a_user_counts_once_where_last_seen_and_as_ready_if_so_anywhere() {
+        let policy = Policy::default();
+        let sight = |host, seen_at: &str, standing| UserOnHost {
+            host: HostNo(host),
+            seen_at: at(seen_at),
+            quiet: host == 2,
+            standing,
+            blocked: CheckSet::default(),
+            unknown: CheckSet::default(),
+        };
+        let today = "2026-03-02T09:00:00Z";
+        let yesterday = "2026-03-01T09:00:00Z";
+        let cases = [
+            (
+                vec![sight(1, today, Standing::Blocked), sight(2, yesterday, Standing::Ready)],
+                Some((1, Standing::Ready)),
+            ),
+            (
+                vec![sight(1, today, Standing::Blocked), sight(2, yesterday, Standing::Unknown)],
+                Some((1, Standing::Unknown)),
+            ),
+            (
+                vec![sight(1, yesterday, Standing::Advisory), sight(2, today, Standing::Blocked)],
+                Some((2, Standing::Advisory)),
+            ),
+            (
+                vec![sight(3, today, Standing::Blocked), sight(1, today, Standing::Blocked)],
+                Some((1, Standing::Blocked)),
+            ),
+            (
+                vec![sight(1, today, Standing::NotApplicable), sight(2, yesterday, Standing::Blocked)],
+                Some((1, Standing::Blocked)),
+            ),
+            (vec![sight(1, today, Standing::NotApplicable)], Some((1, Standing::NotApplicable))),
+            // Thirty days before the fixtures' present, and a millisecond earlier.
+            (vec![sight(1, "2026-01-31T12:00:00Z", Standing::Ready)], Some((1, Standing::Ready))),
+            (vec![sight(1, "2026-01-31T11:59:59.999Z", Standing::Ready)], None),
+            (
+                vec![sight(1, today, Standing::Blocked), sight(2, "2026-01-01T00:00:00Z", Standing::Ready)],
+                Some((1, Standing::Blocked)),
+            ),
+            (vec![], None),
+        ];
+        for (mut sights, expected) in cases {
+            for _ in 0..2 {
+                let user = UserStanding::of(&sights, &policy, now());
+                assert_eq!(user.map(|user| (user.counted_at.0, user.standing)), expected);
+                sights.reverse();
+            }
+        }
+    }
+
+    #[test]
+    fn only_people_and_required_checks_count() {
+        let judgements = [
+            judged("join.type", crate::Judged::Host, Verdict::Ready),
+            judged("tpm.present", crate::Judged::Host, blocked()),
+            judged("user.ngc-set", crate::Judged::User(ada()), Verdict::unknown("a", "b")),
+            judged("dc.cert-chain", crate::Judged::Host, blocked()),
+            judged("newer.check", crate::Judged::Host, blocked()),
+        ];
+        let policy = Policy { required_checks: vec!["join.type".into(), "user.ngc-set".into()], ..Policy::default() };
+        let on_host = |sid: &str| {
+            UserOnHost::new(HostNo(1), &sid.parse().unwrap(), &judgements, now(), false, &policy)
+                .map(|sight| sight.standing)
+        };
+        assert_eq!(on_host(ada().as_str()), Some(Standing::Ready));
+        assert_eq!(on_host("S-1-5-18"), None);
+        assert_eq!(on_host("S-1-0-0"), None);
+        let host = HostStanding::new("pc1".parse().unwrap(), &judgements, false, false, &policy);
+        assert_eq!((host.standing, host.worst, host.verdicts.len()), (Standing::Ready, Some("join.type"), 4));
+    }
+}

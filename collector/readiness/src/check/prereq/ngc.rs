@@ -95,7 +95,7 @@ impl NgcPrerequisiteCheck {
         }
     }
 
-    fn of(&self, found: &NgcPrerequisites, observation: &Observation, on_by_default: bool) -> Verdict {
+    fn of(&self, found: &NgcPrerequisites, observation: &Observation, on_by_default: Option<bool>) -> Verdict {
         let standpoint = standpoint(observation);
         if matches!(standpoint, Standpoint::Wrong) {
             return Verdict::Unknown(wrong_context(Kind::NgcPrerequisites));
@@ -117,12 +117,12 @@ impl NgcPrerequisiteCheck {
 
     /// The four steps of the catalogue. A definite NO decides before anything undetermined; what softens a NO counts
     /// only where nothing else is open.
-    fn why_not(&self, found: &NgcPrerequisites, on_by_default: bool) -> Verdict {
+    fn why_not(&self, found: &NgcPrerequisites, on_by_default: Option<bool>) -> Verdict {
         let blocking = [
             (found.is_device_joined, "IsDeviceJoined", "`YES` (see `join.type`)"),
             (found.is_user_azure_ad, "IsUserAzureAD", "`YES` (see `prt.present`)"),
             (
-                if on_by_default { found.policy_enabled } else { Tristate::NotShown },
+                if on_by_default == Some(true) { found.policy_enabled } else { Tristate::NotShown },
                 "PolicyEnabled",
                 "`YES`, which is the default on a machine that is joined to Entra ID only",
             ),
@@ -143,7 +143,13 @@ impl NgcPrerequisiteCheck {
             return Verdict::unknown(EVALUATION, format!("`{field}` is undetermined"));
         }
         if found.policy_enabled == Tristate::No {
-            return Verdict::not_applicable("not started");
+            return match on_by_default {
+                Some(_) => Verdict::not_applicable("not started"),
+                None => Verdict::unknown(
+                    "the join state",
+                    "it decides whether `PolicyEnabled : NO` is a policy not rolled out yet or Hello switched off",
+                ),
+            };
         }
         if found.post_logon_enabled == Tristate::No {
             return Verdict::Advisory(finding(
@@ -166,12 +172,22 @@ impl NgcPrerequisiteCheck {
     }
 }
 
-/// Whether Hello is on without a policy here: on machines that are joined to Entra ID only.
-fn hello_is_on_by_default(facts: &Facts<'_>) -> bool {
-    matches!(
-        facts.host.of_host(Kind::JoinState).map(|observation| &observation.outcome),
-        Some(Outcome::Observed(Evidence::JoinState(join))) if join.kind() == JoinKind::EntraJoined
-    )
+/// Whether Hello is on without a policy here, as on machines that are joined to Entra ID only; `None` where the join
+/// state does not say.
+fn hello_is_on_by_default(facts: &Facts<'_>) -> Option<bool> {
+    match &facts.host.of_host(Kind::JoinState)?.outcome {
+        Outcome::Observed(Evidence::JoinState(join)) => match join.kind() {
+            JoinKind::EntraJoined => Some(true),
+            JoinKind::Undetermined => None,
+            JoinKind::Hybrid
+            | JoinKind::DomainOnly
+            | JoinKind::OnPremisesDrs
+            | JoinKind::WorkplaceOnly
+            | JoinKind::NotJoined => Some(false),
+        },
+        Outcome::Absent => Some(false),
+        Outcome::Observed(_) | Outcome::Unsupported(_) | Outcome::Failed(_) => None,
+    }
 }
 
 #[cfg(test)]

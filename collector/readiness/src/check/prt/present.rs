@@ -2,6 +2,8 @@
 //!
 //! Only the user's own session can tell. A service always reads NO, so its NO is no answer at all.
 
+use std::fmt::Write as _;
+
 use muster_evidence::{Kind, Observation, Prt, Sid, Timestamp, Tristate};
 
 use crate::check::answer::{
@@ -83,10 +85,10 @@ impl PrtPresent {
             Standpoint::Own => {
                 let mut seen = "no primary refresh token".to_owned();
                 if let Some(status) = prt.and_then(|prt| prt.attempt_status.as_ref()) {
-                    seen.push_str(&format!("; the last attempt ended with {status}"));
+                    let _ = write!(seen, "; the last attempt ended with {status}"); // a `String` takes it always
                 }
                 if let Some(error) = prt.and_then(|prt| prt.server_error.as_ref()) {
-                    seen.push_str(&format!(" ({error})"));
+                    let _ = write!(seen, " ({error})");
                 }
                 Verdict::Blocked(finding(self, seen, "a primary refresh token of the signed-in user"))
             }

@@ -151,9 +151,20 @@ mod tests {
                 "domain controllers of the site: `dc02` has never reported".into(),
             ),
             (
-                facts(Some(&["dc01"]), vec![dc("dc01", unsettled(), silent)], Some(10), 10),
+                facts(
+                    Some(&["dc01", "dc02"]),
+                    vec![dc("dc01", unsettled(), silent), dc("dc02", Capability::Capable, fresh)],
+                    Some(10),
+                    10,
+                ),
                 "unknown",
                 format!("domain controllers of the site: no report from `dc01` since {silent} (last not judged)"),
+            ),
+            (
+                facts(Some(&["dc01"]), vec![dc("dc01", unsettled(), fresh)], Some(10), 10),
+                "unknown",
+                "domain controllers of the site: whether any domain controller here can serve key trust is not known"
+                    .into(),
             ),
             (
                 facts(
