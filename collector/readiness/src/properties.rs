@@ -35,7 +35,7 @@ fn person(number: u8) -> Sid {
 
 /// A host: three in four are endpoints with one or two of five people.
 fn host(number: usize, choices: &Choices) -> Host {
-    let mut host = if choices[0] % 4 == 0 { domain_controller(choices) } else { endpoint(choices) };
+    let mut host = if choices[0].is_multiple_of(4) { domain_controller(choices) } else { endpoint(choices) };
     host.facts.host = format!("host{number}.corp.example").parse().unwrap();
     host
 }
