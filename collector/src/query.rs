@@ -93,7 +93,8 @@ pub enum Found<'t> {
 pub fn host<'t>(table: &'t Table, name: &HostName, forest: Option<&Forest>) -> Found<'t> {
     let of_forest = |row: &&Row| forest.is_none_or(|forest| row.key.forest.as_ref() == Some(forest));
     let exact: Vec<&Row> = table.named(name).filter(of_forest).collect();
-    let found = if exact.is_empty() { table.named_or_labelled(name).filter(of_forest).take(11).collect() } else { exact };
+    let found =
+        if exact.is_empty() { table.named_or_labelled(name).filter(of_forest).take(11).collect() } else { exact };
     match found[..] {
         [] => Found::None,
         [row] => Found::One(row),

@@ -214,8 +214,7 @@ impl Collector {
         tls.push(sender);
         let check = Arc::new(ProbeCheck { policy: probe_trust.policy, clock: Arc::clone(&clock) });
         let limits = config.probes.limits;
-        let incoming =
-            accept::accept(probe_sockets, &Security::Tls(configs), limits, &check, &probe_counts, &stop);
+        let incoming = accept::accept(probe_sockets, &Security::Tls(configs), limits, &check, &probe_counts, &stop);
         let reports = ReportServiceServer::new(core.report_service())
             .max_decoding_message_size(limits::REPORT_BYTES)
             .max_encoding_message_size(limits::REPORT_BYTES);

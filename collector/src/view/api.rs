@@ -10,19 +10,21 @@ use std::sync::Arc;
 use muster_evidence::{Forest, HostName, HostNo, Kind, Role, Sid, SiteName, Timestamp};
 use muster_proto::v1::readiness_service_server::ReadinessService;
 use muster_proto::{convert, v1};
-use muster_readiness::{CHECKS, Judged, Standing, held};
+use muster_readiness::{CHECKS, Standing};
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use tonic::{Request, Response, Status};
 
 use super::wire;
-use crate::core::Core;
+use crate::core::{Core, HostView};
 use crate::identity::OperatorPeer;
+use crate::policy_state::{PolicyError, parse_policy};
 use crate::query::{self, Found, HostQuery};
-use crate::snapshot::{SiteSnapshot, Snapshot};
 use crate::sites::SiteKey;
+use crate::snapshot::{SiteSnapshot, Snapshot};
+use crate::status::{of_policy, of_store};
 use crate::store::StoredHost;
-use crate::table::{Table, judged_at};
-use crate::verdict::{judgement_from_stored, standing_from_wire};
+use crate::table::judged_at;
+use crate::verdict::{standing_from_wire, standing_to_wire};
 
 /// Sites in a page where the request does not say.
 const SITES_PER_PAGE: usize = 200;
@@ -51,12 +53,12 @@ const NAME_BYTES: usize = 253;
 /// The service.
 #[derive(Clone, Debug)]
 pub struct Api {
-    core: Arc<Core>,
+    core: Core,
 }
 
 impl Api {
     /// The service over a core.
-    pub const fn new(core: Arc<Core>) -> Self {
+    pub const fn new(core: Core) -> Self {
         Self { core }
     }
 
@@ -73,7 +75,9 @@ impl Api {
             .sites
             .iter()
             .filter(|site| {
-                site.site.as_ref().is_some_and(|own| own.name == name && forest.as_ref().is_none_or(|of| own.forest == *of))
+                site.site
+                    .as_ref()
+                    .is_some_and(|own| own.name == name && forest.as_ref().is_none_or(|of| own.forest == *of))
             })
             .collect();
         match found[..] {
@@ -105,63 +109,23 @@ impl Api {
     fn find_host(&self, forest: &str, name: &str) -> Result<HostNo, Status> {
         let forest = optional::<Forest>(forest, "forest")?;
         let name: HostName = required(name, "name")?;
-        let table = self.core.table();
-        match query::host(&table, &name, forest.as_ref()) {
+        self.core.read(|table| match query::host(table, &name, forest.as_ref()) {
             Found::One(row) => Ok(row.number),
             Found::None => Err(Status::not_found(format!("no host `{name}`"))),
             Found::Several(names) => {
                 Err(Status::invalid_argument(format!("`{name}` is one of several hosts: {}", names.join(", "))))
             }
-        }
+        })
     }
 
-    async fn load(&self, number: HostNo) -> Result<StoredHost, Status> {
-        let stored = self.core.store().load(number).await.map_err(|error| crate::status::of_store(&error))?;
-        stored.ok_or_else(|| Status::not_found(format!("host {number} has no record")))
-    }
-
-    /// The verdicts of a host with silence considered: those about the machine, or about one of its users.
-    fn verdicts(&self, stored: &StoredHost, user: Option<&Sid>) -> Vec<v1::Verdict> {
-        let now = self.core.now();
-        let table = self.core.table();
-        let row = table.get(stored.number);
-        let policy = Arc::clone(&table.frame().policy);
-        let host_seen = row.map_or(Timestamp::MIN, |row| row.last_seen);
-        let seen_of = |sid: &Sid| {
-            row.and_then(|row| row.users.iter().find(|user| user.sid == *sid)).map_or(host_seen, |user| user.seen)
-        };
-        let directory = row.and_then(|row| table.directory_as_of(row.key.forest.as_ref()?));
-        let horizon = row.map_or(now, |row| table.frame().horizon_of(row, now));
-        let mut verdicts = Vec::new();
-        for stored in &stored.verdicts.verdicts {
-            let Some((judgement, since)) = judgement_from_stored(stored) else { continue };
-            let of_subject = match (&judgement.subject, user) {
-                (Judged::Host, None) => true,
-                (Judged::User(sid), Some(user)) => sid == user,
-                _ => false,
-            };
-            if !of_subject {
-                continue;
-            }
-            let waived = stored.verdict.as_ref().map(|verdict| verdict.waived.clone()).filter(|text| !text.is_empty());
-            let Some(check) = muster_readiness::check_by_id(&judgement.check) else {
-                verdicts.push(wire::held_verdict(&judgement, &judgement, since, waived));
-                continue;
-            };
-            let last_seen = match check.freshness() {
-                muster_readiness::Freshness::User => user.map_or(host_seen, &seen_of),
-                muster_readiness::Freshness::Directory => directory.unwrap_or(host_seen),
-                _ => host_seen,
-            };
-            let standing = held(&judgement, check.freshness(), last_seen, &policy, horizon);
-            verdicts.push(wire::held_verdict(&judgement, &standing, since, waived));
-        }
-        verdicts
+    async fn load(&self, number: HostNo) -> Result<HostView, Status> {
+        let view = self.core.host(number).await.map_err(|error| of_store(&error))?;
+        view.ok_or_else(|| Status::not_found(format!("host {number} has no record")))
     }
 
     /// What a host's observations say.
     async fn evidence(&self, stored: &StoredHost) -> Result<Vec<v1::EvidenceView>, Status> {
-        let bodies = self.core.store().bodies(stored.number).await.map_err(|error| crate::status::of_store(&error))?;
+        let bodies = self.core.store().bodies(stored.number).await.map_err(|error| of_store(&error))?;
         let views = stored.record.observations.iter().map(|index| {
             let kind = index.key.as_ref().and_then(|key| Kind::from_number(u16::try_from(key.kind).ok()?));
             let bytes = bodies.iter().find(|(key, _)| Some(key) == index.key.as_ref()).map(|(_, body)| body);
@@ -184,20 +148,23 @@ impl Api {
     }
 
     /// What a watcher is sent: the sites that changed after a snapshot, and the transitions after a number.
-    async fn change(&self, snapshot: &Snapshot, after: u64, seen: u64, only: Option<&SiteKey>) -> Result<v1::WatchResponse, Status> {
+    async fn change(
+        &self,
+        snapshot: &Snapshot,
+        after: u64,
+        seen: u64,
+        only: Option<&SiteKey>,
+    ) -> Result<v1::WatchResponse, Status> {
         let wanted = |site: &SiteSnapshot| only.is_none_or(|key| site.key().as_ref() == Some(key));
         let sites = snapshot.sites.iter().filter(|site| site.changed_in > after && wanted(site));
-        let page = self
-            .core
-            .store()
-            .transitions(seen, TRANSITIONS_PER_CHANGE)
-            .await
-            .map_err(|error| crate::status::of_store(&error))?;
+        let page =
+            self.core.store().transitions(seen, TRANSITIONS_PER_CHANGE).await.map_err(|error| of_store(&error))?;
         let of_site = |transition: &v1::Transition| {
             only.is_none_or(|(forest, name)| {
-                transition.site.as_ref().is_some_and(|site| {
-                    site.forest == forest.as_str() && site.name.eq_ignore_ascii_case(name.as_str())
-                })
+                transition
+                    .site
+                    .as_ref()
+                    .is_some_and(|site| site.forest == forest.as_str() && site.name.eq_ignore_ascii_case(name.as_str()))
             })
         };
         Ok(v1::WatchResponse {
@@ -207,6 +174,12 @@ impl Api {
             transitions: page.items.into_iter().filter(of_site).collect(),
         })
     }
+}
+
+/// The verdicts about the machine (no SID), or about one of its users.
+fn verdicts_of(view: &HostView, sid: &str) -> Vec<v1::Verdict> {
+    let own = view.verdicts.iter().filter(|stored| stored.user_sid == sid);
+    own.filter_map(|stored| stored.verdict.clone()).collect()
 }
 
 /// Who asks. Nothing is answered to anyone else.
@@ -223,7 +196,10 @@ where
     T::Err: std::fmt::Display,
 {
     if text.len() > NAME_BYTES {
-        return Err(Status::invalid_argument(format!("`{field}` has {} bytes (at most {NAME_BYTES} are read)", text.len())));
+        return Err(Status::invalid_argument(format!(
+            "`{field}` has {} bytes (at most {NAME_BYTES} are read)",
+            text.len()
+        )));
     }
     text.parse().map_err(|error| Status::invalid_argument(format!("`{field}`: {error}")))
 }
@@ -347,113 +323,101 @@ impl ReadinessService for Api {
             site: self.site_filter(&request.forest, &request.site)?,
             role: if request.role == 0 { None } else { Some(role(request.role)?) },
             check: check_index(&request.check)?,
-            standings: request.standings.iter().filter_map(|number| standing_from_wire(*number)).collect::<Vec<Standing>>(),
+            standings: request
+                .standings
+                .iter()
+                .filter_map(|number| standing_from_wire(*number))
+                .collect::<Vec<Standing>>(),
             name_contains: request.name_contains.to_ascii_lowercase(),
             quiet: request.quiet,
         };
         let after = HostNo(page_token(&request.page_token)?);
         let size = page_size(request.page_size, ITEMS_PER_PAGE);
-        let table = self.core.table();
-        let page = query::hosts(&table, &query, after, size);
-        Ok(Response::new(v1::ListHostsResponse {
-            hosts: page.rows.iter().map(|row| wire::host_summary(&table, row)).collect(),
-            next_page_token: page.next.map(|next| next.to_string()).unwrap_or_default(),
-            total: page.total,
-        }))
+        Ok(Response::new(self.core.read(|table| {
+            let page = query::hosts(table, &query, after, size);
+            v1::ListHostsResponse {
+                hosts: page.rows.iter().map(|row| wire::host_summary(table, row)).collect(),
+                next_page_token: page.next.map(|next| next.to_string()).unwrap_or_default(),
+                total: page.total,
+            }
+        })))
     }
 
     async fn get_host(&self, request: Request<v1::GetHostRequest>) -> Result<Response<v1::GetHostResponse>, Status> {
         operator(&request)?;
         let request = request.into_inner();
         let number = self.find_host(&request.forest, &request.name)?;
-        let stored = self.load(number).await?;
-        let evidence = self.evidence(&stored).await?;
-        let transitions = self
-            .core
-            .store()
-            .host_transitions(number, TRANSITIONS_OF_HOST)
-            .await
-            .map_err(|error| crate::status::of_store(&error))?;
-        let verdicts = self.verdicts(&stored, None);
-        let users: Vec<(Sid, Standing, Timestamp)> = {
-            let table = self.core.table();
+        let view = self.load(number).await?;
+        let evidence = self.evidence(&view.stored).await?;
+        let transitions =
+            self.core.store().host_transitions(number, TRANSITIONS_OF_HOST).await.map_err(|error| of_store(&error))?;
+        self.core.read(|table| {
             let row = table.get(number).ok_or_else(|| Status::not_found("the host is gone"))?;
-            row.users.iter().map(|user| (user.sid.clone(), user.standing, user.seen)).collect()
-        };
-        let users = users
-            .into_iter()
-            .map(|(sid, standing, seen)| v1::HostUser {
-                verdicts: self.verdicts(&stored, Some(&sid)),
-                sid: sid.to_string(),
-                standing: crate::verdict::standing_to_wire(standing).into(),
-                last_seen_ms: seen.unix_ms(),
-            })
-            .collect();
-        let table = self.core.table();
-        let row = table.get(number).ok_or_else(|| Status::not_found("the host is gone"))?;
-        Ok(Response::new(v1::GetHostResponse {
-            host: Some(wire::host_summary(&table, row)),
-            verdicts,
-            users,
-            evidence,
-            transitions,
-            site_origin: match row.site_origin {
-                v1::SiteOrigin::Directory => "the directory says so",
-                v1::SiteOrigin::Claim => "the host says so",
-                v1::SiteOrigin::Configuration => "the collector's inventory says so",
-                v1::SiteOrigin::Unspecified => "nobody says",
-            }
-            .to_owned(),
-            first_seen_ms: stored.record.first_seen_ms,
-            conflict: row.conflict,
-            policy_revision: row.policy_revision,
-            install_id: stored.record.install_id.clone(),
-        }))
+            let users = row.users.iter().map(|user| v1::HostUser {
+                verdicts: verdicts_of(&view, user.sid.as_str()),
+                sid: user.sid.to_string(),
+                standing: standing_to_wire(user.standing).into(),
+                last_seen_ms: user.seen.unix_ms(),
+            });
+            Ok(Response::new(v1::GetHostResponse {
+                host: Some(wire::host_summary(table, row)),
+                verdicts: verdicts_of(&view, ""),
+                users: users.collect(),
+                evidence,
+                transitions,
+                site_origin: match row.site_origin {
+                    v1::SiteOrigin::Directory => "the directory says so",
+                    v1::SiteOrigin::Claim => "the host says so",
+                    v1::SiteOrigin::Configuration => "the collector's inventory says so",
+                    v1::SiteOrigin::Unspecified => "nobody says",
+                }
+                .to_owned(),
+                first_seen_ms: view.stored.record.first_seen_ms,
+                conflict: row.conflict,
+                policy_revision: row.policy_revision,
+                install_id: view.stored.record.install_id.clone(),
+            }))
+        })
     }
 
     async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::GetUserResponse>, Status> {
         operator(&request)?;
         let sid: Sid = required(&request.into_inner().sid, "sid")?;
-        let hosts: Vec<HostNo> = self.core.table().hosts_of_user(&sid).to_vec();
+        let hosts: Vec<HostNo> = self.core.read(|table| table.hosts_of_user(&sid).to_vec());
         if hosts.is_empty() {
             return Err(Status::not_found(format!("no host has reported the user `{sid}`")));
         }
+        let mut forest = None;
         let mut endpoints = Vec::new();
         for number in hosts {
-            let stored = self.load(number).await?;
-            let mut verdicts = self.verdicts(&stored, Some(&sid));
-            verdicts.extend(self.verdicts(&stored, None));
-            let table = self.core.table();
-            let Some(row) = table.get(number) else { continue };
-            let seen = row.users.iter().find(|user| user.sid == sid).map_or(row.last_seen, |user| user.seen);
-            endpoints.push(v1::UserEndpoint {
-                host: Some(wire::host_summary(&table, row)),
-                verdicts,
-                last_seen_ms: seen.unix_ms(),
+            let view = self.load(number).await?;
+            let mut verdicts = verdicts_of(&view, sid.as_str());
+            verdicts.extend(verdicts_of(&view, ""));
+            self.core.read(|table| {
+                let Some(row) = table.get(number) else { return };
+                forest = forest.take().or_else(|| row.key.forest.clone());
+                let seen = row.users.iter().find(|user| user.sid == sid).map_or(row.last_seen, |user| user.seen);
+                endpoints.push(v1::UserEndpoint {
+                    host: Some(wire::host_summary(table, row)),
+                    verdicts,
+                    last_seen_ms: seen.unix_ms(),
+                });
             });
         }
         endpoints.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.last_seen_ms));
-        let forest = endpoints
-            .first()
-            .and_then(|endpoint| endpoint.host.as_ref()?.site.as_ref()?.forest.parse::<Forest>().ok());
-        let keys = match &forest {
-            Some(forest) => self.core.directory_keys(forest, &sid).await.map_err(|error| crate::status::of_store(&error))?,
-            None => crate::core::DirectoryKeys::default(),
-        };
-        let (standing, counted_at) = {
-            let table = self.core.table();
-            match table.counted(&sid) {
-                Some((site, user)) => (user.standing, table.site(site).map(wire::site_id)),
-                None => (Standing::NotApplicable, None),
-            }
-        };
+        let asked = BTreeSet::from([sid.to_string()]);
+        let directory = self.core.facts_of_forest(forest.as_ref(), asked).await.map_err(|error| of_store(&error))?;
+        let (standing, counted_at) = self.core.read(|table| match table.counted(&sid) {
+            Some((site, user)) => (user.standing, table.site(site).map(wire::site_id)),
+            None => (Standing::NotApplicable, None),
+        });
         Ok(Response::new(v1::GetUserResponse {
-            sid: sid.to_string(),
-            standing: crate::verdict::standing_to_wire(standing).into(),
+            standing: standing_to_wire(standing).into(),
             counted_at,
             endpoints,
-            directory_keys: keys.keys.as_ref().map(Into::into),
-            directory_complete: keys.complete,
+            directory_keys: directory.keys.get(&sid).map(Into::into),
+            directory_complete: directory.inventory.is_some_and(|inventory| inventory.complete),
+            sid: sid.to_string(),
         }))
     }
 
@@ -470,14 +434,16 @@ impl ReadinessService for Api {
             None
         } else {
             let number = self.find_host(&request.forest, &request.host)?;
-            self.core.table().get(number).map(|row| row.key.name.to_string())
+            self.core.read(|table| table.get(number).map(|row| row.key.name.to_string()))
         };
         let wanted = |transition: &v1::Transition| {
             let at = transition.site.as_ref();
             host.as_ref().is_none_or(|host| transition.host == *host)
                 && request.since_ms.is_none_or(|since| transition.at_ms >= since)
                 && forest.as_ref().is_none_or(|forest| at.is_some_and(|at| at.forest == forest.as_str()))
-                && site.as_ref().is_none_or(|(_, name)| at.is_some_and(|at| at.name.eq_ignore_ascii_case(name.as_str())))
+                && site
+                    .as_ref()
+                    .is_none_or(|(_, name)| at.is_some_and(|at| at.name.eq_ignore_ascii_case(name.as_str())))
         };
         let mut answer =
             v1::ListTransitionsResponse { transitions: Vec::new(), next_after: request.after, more: false };
@@ -488,7 +454,7 @@ impl ReadinessService for Api {
                 .store()
                 .transitions(answer.next_after, TRANSITIONS_PER_READ)
                 .await
-                .map_err(|error| crate::status::of_store(&error))?;
+                .map_err(|error| of_store(&error))?;
             looked_at += page.items.len();
             for transition in page.items {
                 if answer.transitions.len() == size {
@@ -519,7 +485,7 @@ impl ReadinessService for Api {
         let only = self.site_filter(&request.forest, &request.site)?;
         let api = self.clone();
         let mut state: Option<(u64, u64)> = None;
-        let snapshots = WatchStream::new(self.core.snapshots());
+        let snapshots = WatchStream::new(self.core.subscribe());
         let changes = snapshots.then(move |snapshot| {
             let (after, seen) = state.unwrap_or((0, snapshot.last_transition));
             let first = state.is_none();
@@ -539,7 +505,27 @@ impl ReadinessService for Api {
         request: Request<v1::GetPolicyRequest>,
     ) -> Result<Response<v1::GetPolicyResponse>, Status> {
         operator(&request)?;
-        self.core.get_policy(request.into_inner().revision).await.map(Response::new)
+        let revision = request.into_inner().revision;
+        let in_force = self.core.policy();
+        let (record, effective) = if revision == 0 || revision == in_force.revision {
+            (in_force.record.clone(), in_force.effective())
+        } else {
+            let record = self.core.store().policy(Some(revision)).await.map_err(|error| of_store(&error))?;
+            let record = record.ok_or_else(|| Status::not_found(format!("no policy revision {revision}")))?;
+            let effective = match parse_policy(&record.text) {
+                Ok(policy) => toml::to_string(&policy).unwrap_or_default(),
+                // An older collector took it; this one says what it thinks of it.
+                Err(problems) => problems.iter().map(|problem| format!("# {problem}\n")).collect(),
+            };
+            (record, effective)
+        };
+        Ok(Response::new(v1::GetPolicyResponse {
+            revision: record.revision,
+            text: record.text,
+            applied_at_ms: record.applied_at_ms,
+            applied_by: record.applied_by,
+            effective,
+        }))
     }
 
     async fn plan_policy(
@@ -547,7 +533,25 @@ impl ReadinessService for Api {
         request: Request<v1::PlanPolicyRequest>,
     ) -> Result<Response<v1::PlanPolicyResponse>, Status> {
         operator(&request)?;
-        self.core.plan_policy(&request.into_inner().text).await.map(Response::new)
+        let mut answer = v1::PlanPolicyResponse { base_revision: self.core.policy().revision, ..Default::default() };
+        match self.core.plan_policy(&request.into_inner().text, &|_, _| ()).await {
+            Err(PolicyError::Invalid { problems }) => answer.problems = problems,
+            Err(error) => return Err(of_policy(&error)),
+            Ok(plan) => {
+                answer.base_revision = plan.base_revision;
+                answer.verdicts_changed = plan.verdicts_changed;
+                answer.sites_changed = plan
+                    .sites_changed
+                    .into_iter()
+                    .map(|((forest, name), from, to)| v1::SiteChange {
+                        site: Some(v1::SiteId { forest: forest.to_string(), name: name.to_string() }),
+                        from: wire::rollout(from).into(),
+                        to: wire::rollout(to).into(),
+                    })
+                    .collect();
+            }
+        }
+        Ok(Response::new(answer))
     }
 
     async fn apply_policy(
@@ -555,8 +559,16 @@ impl ReadinessService for Api {
         request: Request<v1::ApplyPolicyRequest>,
     ) -> Result<Response<v1::ApplyPolicyResponse>, Status> {
         let who = operator(&request)?;
-        let request = request.into_inner();
-        self.core.apply_policy(&request.text, request.base_revision, &who).await.map(Response::new)
+        let v1::ApplyPolicyRequest { text, base_revision } = request.into_inner();
+        let in_force = self.core.policy().revision;
+        let base = if base_revision == 0 { in_force } else { base_revision };
+        match self.core.apply_policy(&text, base, &who).await {
+            Ok(revision) => Ok(Response::new(v1::ApplyPolicyResponse { revision, problems: Vec::new() })),
+            Err(PolicyError::Invalid { problems }) => {
+                Ok(Response::new(v1::ApplyPolicyResponse { revision: in_force, problems }))
+            }
+            Err(error) => Err(of_policy(&error)),
+        }
     }
 
     async fn list_waivers(
@@ -564,8 +576,11 @@ impl ReadinessService for Api {
         request: Request<v1::ListWaiversRequest>,
     ) -> Result<Response<v1::ListWaiversResponse>, Status> {
         operator(&request)?;
-        let waivers = self.core.list_waivers(request.into_inner().include_ended).await?;
-        Ok(Response::new(v1::ListWaiversResponse { waivers }))
+        let ended_too = request.into_inner().include_ended;
+        let now = self.core.now().unix_ms();
+        let waivers = self.core.waivers();
+        let waivers = waivers.iter().filter(|waiver| ended_too || (!waiver.removed && waiver.expires_at_ms > now));
+        Ok(Response::new(v1::ListWaiversResponse { waivers: waivers.cloned().collect() }))
     }
 
     async fn add_waiver(
@@ -573,7 +588,21 @@ impl ReadinessService for Api {
         request: Request<v1::AddWaiverRequest>,
     ) -> Result<Response<v1::AddWaiverResponse>, Status> {
         let who = operator(&request)?;
-        let waiver = self.core.add_waiver(request.into_inner(), &who).await?;
+        let v1::AddWaiverRequest { check, host, site, reason, expires_at_ms } = request.into_inner();
+        // People name a host by its first label and leave the forest out; a waiver keeps the full names.
+        let host = match host.as_str() {
+            "" => host,
+            name => {
+                let number = self.find_host("", name)?;
+                self.core.read(|table| table.get(number).map(|row| row.key.name.to_string())).unwrap_or(host)
+            }
+        };
+        let site = match site {
+            None => None,
+            Some(site) => self.find_site(&site.forest, &site.name)?.site.as_ref().map(wire::site_id),
+        };
+        let waiver = v1::Waiver { check, host, site, who, reason, expires_at_ms, ..Default::default() };
+        let waiver = self.core.add_waiver(waiver).await.map_err(|error| of_policy(&error))?;
         Ok(Response::new(v1::AddWaiverResponse { waiver: Some(waiver) }))
     }
 
@@ -582,7 +611,8 @@ impl ReadinessService for Api {
         request: Request<v1::RemoveWaiverRequest>,
     ) -> Result<Response<v1::RemoveWaiverResponse>, Status> {
         let who = operator(&request)?;
-        let waiver = self.core.remove_waiver(request.into_inner().number, &who).await?;
+        let number = request.into_inner().number;
+        let waiver = self.core.remove_waiver(number, &who).await.map_err(|error| of_policy(&error))?;
         Ok(Response::new(v1::RemoveWaiverResponse { waiver: Some(waiver) }))
     }
 }

@@ -3,7 +3,7 @@
 use muster_evidence::{Role, SiteRef, Timestamp};
 use muster_proto::{convert, v1};
 use muster_readiness::derive::capability::Capability;
-use muster_readiness::{Judgement, Rollout, Standing};
+use muster_readiness::{Rollout, Standing};
 
 use crate::snapshot::{CheckCounts, Counts, DcSnapshot, SiteReason, SiteSnapshot, Snapshot};
 use crate::table::{Cell, Row, Table};
@@ -117,16 +117,6 @@ pub(super) fn with_silence(mut verdict: v1::Verdict, held: Standing, stored: Sta
         verdict.stale_standing = standing_to_wire(stored).into();
     }
     verdict
-}
-
-/// A judgement with silence considered, as a message.
-pub(super) fn held_verdict(
-    stored: &Judgement,
-    held: &Judgement,
-    since: Timestamp,
-    waived: Option<String>,
-) -> v1::Verdict {
-    with_silence(verdict_to_wire(held, since, waived), held.verdict.standing(), stored.verdict.standing())
 }
 
 /// A host in a list.
