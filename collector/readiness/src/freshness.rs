@@ -85,10 +85,17 @@ pub fn held(
         Verdict::Advisory(finding) => format!("advisory: {}", finding.seen),
         Verdict::Blocked(finding) => format!("blocked: {}", finding.seen),
     };
+    let silence = match freshness {
+        Freshness::Directory => "the directory was not read",
+        Freshness::User => "no sign-in seen",
+        Freshness::Endpoint | Freshness::DomainController | Freshness::DomainControllerSlow | Freshness::Site => {
+            "no report"
+        }
+    };
     Judgement {
         check: judgement.check.clone(),
         subject: judgement.subject.clone(),
-        verdict: Verdict::unknown("fresh evidence", format!("no report since {last_seen}; last verdict was {last}")),
+        verdict: Verdict::unknown("fresh evidence", format!("{silence} since {last_seen}; last verdict was {last}")),
         valid_until: None,
         evidence_at: judgement.evidence_at,
     }

@@ -62,8 +62,8 @@ pub struct KeyStanding {
     /// When it changes if no new evidence comes.
     ///
     /// For a key that is missing, this includes the time at which the reading of the directory becomes too old to
-    /// prove it. For a key that is there it does not: staleness is applied when verdicts are read, with
-    /// [`crate::held`], [`Freshness::Directory`] and the inventory's time.
+    /// prove it. For a key that is there it does not, since that time moves with every reading: staleness is applied
+    /// when verdicts are read, with [`crate::held`], [`Freshness::Directory`] and the inventory's time.
     pub valid_until: Option<Timestamp>,
     /// When the oldest observation it rests on was made.
     pub evidence_at: Option<Timestamp>,

@@ -58,7 +58,7 @@ impl Check for CertEku {
                      older templates, and remove the older certificate.",
             source: "Microsoft Learn, hybrid key trust: configure domain controller certificates; Single sign-on to \
                      on-premises resources from Entra joined devices",
-            query: "muster hosts --check dc.cert-eku --standing advisory,blocked",
+            query: "muster hosts --check dc.cert-eku --standing blocked --standing advisory",
             alert: "Alert when a domain controller becomes blocked by `dc.cert-eku`: a renewal went back to an older \
                     template.",
         }

@@ -53,7 +53,7 @@ impl Check for CertKey {
                      2048 bits and the request hash SHA256.",
             source: "Microsoft Learn, Single sign-on to on-premises resources from Entra joined devices; hybrid key \
                      trust: configure domain controller certificates",
-            query: "muster hosts --check dc.cert-key --standing advisory,blocked",
+            query: "muster hosts --check dc.cert-key --standing blocked --standing advisory",
             alert: "Alert when a domain controller becomes blocked by `dc.cert-key`: a template or an issuing CA went \
                     back to older algorithms.",
         }

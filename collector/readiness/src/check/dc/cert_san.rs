@@ -50,7 +50,7 @@ impl Check for CertSan {
                      controller, the domain and its NetBIOS name by itself. From another issuer, request all three.",
             source: "Microsoft Learn, Requirements for domain controller certificates from a third-party CA; Single \
                      sign-on to on-premises resources from Entra joined devices",
-            query: "muster hosts --check dc.cert-san --standing advisory,blocked",
+            query: "muster hosts --check dc.cert-san --standing blocked --standing advisory",
             alert: "Alert when a domain controller becomes blocked by `dc.cert-san`: a renewal lost the domain's name.",
         }
     }

@@ -50,7 +50,7 @@ impl Check for CertValidity {
             remedy: "Renew the certificate; then find out why auto-enrolment did not: permission on the template, reach \
                      of the CA, or the policy.",
             source: "Microsoft Learn, hybrid key trust: validate the domain controller certificates",
-            query: "muster hosts --check dc.cert-validity --standing advisory,blocked",
+            query: "muster hosts --check dc.cert-validity --standing blocked --standing advisory",
             alert: "Alert when a domain controller becomes advisory by `dc.cert-validity`, with its end, so that there \
                     is time to act; at once when it is blocked.",
         }
@@ -79,9 +79,12 @@ impl CertValidity {
         let by_share = not_after.ms_since(*not_before) * i64::from(policy.certificate_warning_percent) / 100;
         let warning_ms = by_days.min(by_share);
         if not_after.ms_since(now) < warning_ms {
-            let days = warning_ms / 86_400_000;
             let seen = format!("{} ends on {not_after}", selection.name());
-            let needed = format!("renewed {days} days before its end");
+            let needed = match (warning_ms / 86_400_000, warning_ms / 3_600_000) {
+                (0, hours) => format!("renewed at least {hours} h before its end"),
+                (1, _) => "renewed at least a day before its end".to_owned(),
+                (days, _) => format!("renewed at least {days} days before its end"),
+            };
             return (Verdict::Advisory(finding(self, seen, needed)), Some(not_after.plus_ms(1)));
         }
         (Verdict::Ready, Some(not_after.plus_ms(1 - warning_ms)))
@@ -129,7 +132,9 @@ mod tests {
             ("2026-03-10T00:00:00Z", "ready".to_owned()),
             (
                 "2026-03-10T00:00:00.001Z",
-                format!("advisory: {name} ends on 2026-03-11T00:00:00Z (needed: renewed 1 days before its end)"),
+                format!(
+                    "advisory: {name} ends on 2026-03-11T00:00:00Z (needed: renewed at least a day before its end)"
+                ),
             ),
             (
                 "2026-03-11T00:00:00.001Z",

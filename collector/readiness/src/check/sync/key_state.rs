@@ -28,8 +28,10 @@ impl Check for KeySyncState {
         Severity::Blocker
     }
 
+    /// What makes it stale is the reading of the directory. The user's half ages with the user's other checks, which
+    /// rest on the same sign-ins.
     fn freshness(&self) -> Freshness {
-        Freshness::User
+        Freshness::Directory
     }
 
     fn reads(&self) -> &'static [Kind] {

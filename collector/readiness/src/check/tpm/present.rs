@@ -48,7 +48,7 @@ impl Check for TpmPresent {
             remedy: "Enable the TPM in the firmware and let Windows provision it, or do not demand a security device \
                      for this group of machines.",
             source: "Microsoft Learn, Windows Hello for Business policy settings: Use a hardware security device",
-            query: "muster hosts --check tpm.present --standing advisory,blocked",
+            query: "muster hosts --check tpm.present --standing blocked --standing advisory",
             alert: "Alert when the number of endpoints blocked by `tpm.present` grows: new machines arrive without a \
                     TPM, or firmware updates switch it off.",
         }
