@@ -9,7 +9,7 @@ use std::time::Duration;
 use muster_evidence::Timestamp;
 use muster_proto::link::{
     Chain, Clients, Credentials, InvalidCredentials, Oid, OperatorIdentity, PeerIdentity, PeerPolicy, RefusedPeer,
-    SpkiPin, Timeouts, client_config, connect, load_certificates, refusal_reason, server_config,
+    SpkiPin, Timeouts, accept, client_config, connect, load_certificates, refusal_reason, server_config,
 };
 use muster_proto::v1;
 use rcgen::{
@@ -435,13 +435,14 @@ async fn a_collector_that_is_none_is_refused_with_its_issuer() {
     assert!(expired.contains("expired"), "{expired}");
 }
 
-/// Accepts one connection; after a failed handshake it reads to the end, so that the alert is not lost with a reset.
-async fn accept_once(listener: tokio::net::TcpListener, server: Arc<rustls::ServerConfig>) {
+/// Accepts one connection, and tells how its handshake failed.
+async fn accept_once(
+    listener: tokio::net::TcpListener,
+    server: Arc<rustls::ServerConfig>,
+) -> Option<(&'static str, String)> {
     let (stream, _) = listener.accept().await.unwrap();
-    if let Err((_, mut stream)) = TlsAcceptor::from(server).accept(stream).into_fallible().await {
-        let _ = stream.shutdown().await;
-        let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut Vec::new())).await;
-    }
+    let failed = accept(server, stream).await.err()?;
+    Some((failed.reason, Chain(&failed).to_string()))
 }
 
 #[tokio::test]
@@ -478,7 +479,23 @@ async fn the_connector_says_what_went_wrong() {
         }
     };
     assert!(text.contains("refused this machine's certificate: it has expired or is not valid yet"), "{text}");
-    served.await.unwrap();
+    assert_eq!(served.await.unwrap().unwrap().0, "expired");
+
+    // One that has no word in TLS: the collector's log has the reason.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
+    let served = tokio::spawn(accept_once(listener, Arc::clone(&server)));
+    let nameless = probe(&ca, &with(|p| p.subject_alt_names.clear()), &ca);
+    let text = match connect(&url, Some(nameless), short).await {
+        Err(error) => Chain(&error).to_string(),
+        Ok(channel) => {
+            let mut calls = v1::report_service_client::ReportServiceClient::new(channel);
+            Chain(&calls.report(v1::ReportRequest::default()).await.unwrap_err()).to_string()
+        }
+    };
+    assert!(text.contains("the collector's log has the reason"), "{text}");
+    let logged = ("no-name", "handshake failed: peer certificate has no DNS name".to_owned());
+    assert_eq!(served.await.unwrap(), Some(logged));
 
     // A collector of a foreign CA.
     let proxy = Ca::new("Intercepting Proxy");
@@ -490,7 +507,7 @@ async fn the_connector_says_what_went_wrong() {
     let expected = "certificate of `localhost` is issued by `CN=Muster CA`, which is none of the configured \
                     authorities (is a proxy intercepting the connection?)";
     assert!(text.contains("TLS handshake with ") && text.ends_with(expected), "{text}");
-    served.await.unwrap();
+    assert_eq!(served.await.unwrap().unwrap().0, "handshake");
 
     // A host that accepts and never speaks.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

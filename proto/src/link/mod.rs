@@ -4,11 +4,13 @@
 //!   "Chains to the root" is never enough, because an enterprise root also signs what users request.
 //! - [`PeerIdentity`] and [`OperatorIdentity`] are what a peer proved. Only this module can build them, from the
 //!   peer's chain and a policy, so nothing can be done in a peer's name without that proof.
-//! - [`server_config`] and [`client_config`] are the TLS settings, [`connect`] the way to a collector.
+//! - [`server_config`] and [`client_config`] are the TLS settings, [`connect`] the way to a collector,
+//!   [`accept`] the collector's side of a handshake.
 //! - [`Chain`] and [`telemetry`] are how errors and logs are written, [`settings`] how settings are read.
 //!
 //! Nothing here knows evidence or rules, listens, or decides which peer may do what.
 
+mod accept;
 mod chain;
 mod client;
 mod credentials;
@@ -19,6 +21,7 @@ pub mod settings;
 pub mod telemetry;
 mod tls;
 
+pub use self::accept::{FailedHandshake, accept};
 pub use self::chain::Chain;
 pub use self::client::{CollectorUrl, ConnectError, InvalidUrl, RefusedByPeer, Timeouts, connect, connect_as};
 pub use self::credentials::{Credentials, InvalidCredentials, certificates_from_pem, load_certificates};

@@ -17,7 +17,6 @@ use x509_parser::der_parser::oid;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::credentials::provider;
 use super::policy::{Oid, PeerPolicy, SpkiPin};
 
 /// Most certificates read of a presented chain. Real ones have two to four.
@@ -344,7 +343,7 @@ fn pinned_issuer(
 
     let mut refused = None;
     for (pin, anchor) in &policy.pinned_anchors {
-        match issued_by(&end_entity, anchor, now) {
+        match issued_by(&end_entity, anchor, policy, now) {
             Ok(()) => return Ok(*pin),
             Err(error) => note(&mut refused, error),
         }
@@ -354,7 +353,7 @@ fn pinned_issuer(
             continue;
         };
         let Ok(anchor) = webpki::anchor_from_trusted_cert(intermediate) else { continue };
-        match issued_by(&end_entity, &anchor, now) {
+        match issued_by(&end_entity, &anchor, policy, now) {
             Ok(()) => {
                 // The key is pinned, but this certificate of it came from the peer: it must lead to an anchor.
                 return match policy.verifier.verify_client_cert(der, intermediates, now) {
@@ -374,10 +373,15 @@ fn pinned_issuer(
 }
 
 /// Verifies that a CA issued the certificate, with nothing in between, for client authentication.
-fn issued_by(end_entity: &EndEntityCert<'_>, anchor: &TrustAnchor<'_>, now: UnixTime) -> Result<(), webpki::Error> {
-    let algorithms = provider().signature_verification_algorithms.all;
+fn issued_by(
+    end_entity: &EndEntityCert<'_>,
+    anchor: &TrustAnchor<'_>,
+    policy: &PeerPolicy,
+    now: UnixTime,
+) -> Result<(), webpki::Error> {
     let anchors = std::slice::from_ref(anchor);
-    end_entity.verify_for_usage(algorithms, anchors, &[], now, KeyUsage::client_auth(), None, None).map(|_| ())
+    let usage = KeyUsage::client_auth();
+    end_entity.verify_for_usage(policy.algorithms.all, anchors, &[], now, usage, None, None).map(|_| ())
 }
 
 /// Keeps what is wrong with the certificate itself, and passes over "another CA issued it".

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
@@ -119,6 +120,8 @@ pub struct PeerPolicy {
     pub(super) required_template: Option<Oid>,
     /// Those anchors that are pinned issuers themselves.
     pub(super) pinned_anchors: Vec<(SpkiPin, TrustAnchor<'static>)>,
+    /// The signatures that certificates may bear.
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
     /// Verifies chains up to the anchors, and signatures in handshakes.
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
 }
@@ -182,10 +185,12 @@ impl PeerPolicy {
                 Some((pin, webpki::anchor_from_trusted_cert(anchor).ok()?.to_owned()))
             })
             .collect();
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        let provider = provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|source| InvalidPolicy::Verifier { source })?;
-        Ok(Self { issuers, required_eku, required_template, pinned_anchors, verifier })
+        Ok(Self { issuers, required_eku, required_template, pinned_anchors, algorithms, verifier })
     }
 
     /// The pinned issuers.
