@@ -317,7 +317,9 @@ impl Loader<'_> {
         if let Some(name) = self.manifest.host.clone().or(controller).or(shown) {
             return Some(name);
         }
-        let folder = self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // `.` has no name of its own.
+        let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.to_owned());
+        let folder = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = folder.parse().ok();
         if name.is_none() {
             self.problem(self.folder, CaptureError::NoName { folder });
