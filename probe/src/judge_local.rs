@@ -53,10 +53,27 @@ impl JudgedMachine {
     }
 }
 
+/// What judging several machines yields.
+#[derive(Clone, Debug, Default)]
+pub struct Judged {
+    /// Machines that people sign in to, or at.
+    pub machines: Vec<JudgedMachine>,
+    /// Machines that only told what stands in a directory. No check speaks of them.
+    pub readers: Vec<Machine>,
+}
+
 /// Judges machines that are known together: keys in the directory that one brought are read for all of its forest.
-pub fn judge_all(machines: Vec<Machine>, policy: &Policy, as_of: AsOf) -> Vec<JudgedMachine> {
+pub fn judge_all(machines: Vec<Machine>, policy: &Policy, as_of: AsOf) -> Judged {
     let inventories = inventories(&machines);
-    machines.into_iter().map(|machine| judge_one(machine, &inventories, policy, as_of)).collect()
+    let mut judged = Judged::default();
+    for machine in machines {
+        if machine.roles.iter().any(|role| matches!(role, Role::Endpoint | Role::DomainController)) {
+            judged.machines.push(judge_one(machine, &inventories, policy, as_of));
+        } else {
+            judged.readers.push(machine);
+        }
+    }
+    judged
 }
 
 fn judge_one(machine: Machine, inventories: &Inventories, policy: &Policy, as_of: AsOf) -> JudgedMachine {
@@ -173,4 +190,145 @@ pub fn described(machine: &Machine) -> Option<String> {
         if machine.roles.contains(&Role::DomainController) { Some("domain controller".to_owned()) } else { None };
     let words: Vec<String> = role.into_iter().chain(system.filter(|text| !text.is_empty())).collect();
     (!words.is_empty()).then(|| words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_evidence::{
+        Context, HostIdentity, JoinState, KeyRegistration, Observation, ObservationKey, Origin, Sha256, Tristate,
+        UserKeys,
+    };
+
+    use super::*;
+
+    const ADA: &str = "S-1-5-21-1-2-3-1104";
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn machine(name: &str, roles: &[Role], observed_at: &str) -> Machine {
+        Machine {
+            identity: HostIdentity {
+                name: name.parse().unwrap(),
+                forest: None,
+                site: None,
+                object_guid: None,
+                device_id: None,
+                ek_sha256: None,
+            },
+            roles: roles.iter().copied().collect(),
+            observations: Vec::new(),
+            observed_at: at(observed_at),
+            observed_at_assumed: false,
+            origin: Origin::Capture,
+            accounts: BTreeMap::new(),
+            inventory: Vec::new(),
+        }
+    }
+
+    fn seen(machine: &mut Machine, key: ObservationKey, evidence: Evidence) {
+        let observed_at = machine.observed_at;
+        let (context, origin) = (Context::UserSession, Origin::Capture);
+        machine.observations.push(Observation { key, outcome: Outcome::Observed(evidence), observed_at, context, origin });
+    }
+
+    fn endpoint() -> Machine {
+        let mut machine = machine("pc-0417.corp.example", &[Role::Endpoint], "2026-03-02T08:00:00Z");
+        let joined = JoinState {
+            azure_ad_joined: Tristate::Yes,
+            enterprise_joined: Tristate::No,
+            domain_joined: Tristate::Yes,
+            workplace_joined: Tristate::No,
+            domain: None,
+            tenant_id: None,
+            device_id: Some("0f3c2a51-77b4-4d0e-9a5c-1b2c3d4e5f60".parse().unwrap()),
+            tpm_protected: Tristate::Yes,
+            device_auth: None,
+            device_certificate_not_before: None,
+            device_certificate_not_after: None,
+        };
+        seen(&mut machine, ObservationKey::host(muster_evidence::Kind::JoinState), Evidence::JoinState(joined));
+        let registration = KeyRegistration {
+            registered_at: at("2026-03-01T08:00:00Z"),
+            key_id: None,
+            device_id: None,
+            public_key_sha256: Some(Sha256([7; 32])),
+            attestation: None,
+        };
+        let key = ObservationKey::user(muster_evidence::Kind::KeyRegistration, ADA.parse().unwrap());
+        seen(&mut machine, key, Evidence::KeyRegistration(registration));
+        machine
+    }
+
+    fn reader(as_of: &str) -> Machine {
+        let mut reader = machine("reader.corp.example", &[Role::Directory], as_of);
+        reader.inventory.push(InventoryPart {
+            forest: "corp.example".parse().unwrap(),
+            source: muster_evidence::Text::cut("key-credentials"),
+            epoch: 1,
+            cursor: 1,
+            as_of: at(as_of),
+            items: vec![InventoryItem::UserKeys(UserKeys {
+                sid: "S-1-5-21-1-2-3-1105".parse().unwrap(),
+                keys: Vec::new(),
+                undecodable: 0,
+                left_out: 0,
+            })],
+            complete: true,
+            canary_seen: true,
+        });
+        reader
+    }
+
+    #[test]
+    fn nothing_that_could_be_judged_is_unknown() {
+        let judged = JudgedMachine {
+            machine: machine("pc", &[Role::Endpoint], "2026-03-02T08:00:00Z"),
+            judged_at: at("2026-03-02T08:00:00Z"),
+            judgements: Vec::new(),
+        };
+        assert_eq!(judged.standing(), Standing::Unknown);
+    }
+
+    #[test]
+    fn a_reader_of_the_directory_is_not_judged_and_its_keys_are_read_for_the_others() {
+        let Judged { machines, readers } =
+            judge_all(vec![endpoint(), reader("2026-03-02T09:00:00Z")], &Policy::default(), AsOf::Observed);
+        assert_eq!(readers.len(), 1);
+        let [judged] = machines.as_slice() else { panic!("{machines:?}") };
+        assert_eq!(judged.judged_at, at("2026-03-02T09:00:00Z"), "when the directory was read");
+        let state = judged.judgements.iter().find(|judgement| judgement.check == "sync.key-state").unwrap();
+        assert_ne!(state.verdict.standing(), Standing::Unknown, "{state:?}");
+
+        let alone = judge_all(vec![endpoint()], &Policy::default(), AsOf::Observed);
+        let state = alone.machines[0].judgements.iter().find(|judgement| judgement.check == "sync.key-state").unwrap();
+        assert_eq!(state.verdict.standing(), Standing::Unknown, "nobody read the directory: {state:?}");
+    }
+
+    #[test]
+    fn a_directory_of_another_forest_says_nothing() {
+        let mut other = reader("2026-03-02T09:00:00Z");
+        other.inventory[0].forest = "other.example".parse().unwrap();
+        let InventoryItem::UserKeys(keys) = &mut other.inventory[0].items[0] else { unreachable!() };
+        keys.sid = "S-1-5-21-9-9-9-1104".parse().unwrap();
+        let inventories = inventories(&[other.clone()]);
+        assert!(inventory_of(&endpoint(), &inventories).is_none());
+        // The same domain by its SID makes it the machine's own, whatever its name.
+        let InventoryItem::UserKeys(keys) = &mut other.inventory[0].items[0] else { unreachable!() };
+        keys.sid = "S-1-5-21-1-2-3-2000".parse().unwrap();
+        assert!(inventory_of(&endpoint(), &super::inventories(&[other])).is_some());
+    }
+
+    #[test]
+    fn old_evidence_is_a_gap_when_it_is_judged_today() {
+        let standing = |as_of| {
+            let judged = judge_all(vec![endpoint()], &Policy::default(), as_of);
+            let found = judged.machines[0].judgements.iter().find(|judgement| judgement.check == "join.type").unwrap();
+            found.verdict.standing()
+        };
+        assert_eq!(standing(AsOf::Observed), Standing::Ready);
+        assert_eq!(standing(AsOf::At(at("2026-03-10T08:00:00Z"))), Standing::Ready);
+        assert_eq!(standing(AsOf::At(at("2026-11-22T08:00:00Z"))), Standing::Unknown);
+    }
 }

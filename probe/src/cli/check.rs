@@ -18,7 +18,7 @@ use super::layout::Page;
 use crate::capture;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, DcAddress, Loaded};
-use crate::judge_local::{AsOf, JudgedMachine, judge_all};
+use crate::judge_local::{AsOf, Judged, JudgedMachine, judge_all};
 use crate::machine::{Machine, Target, system_name};
 
 /// What to judge, and how to tell it.
@@ -107,6 +107,8 @@ impl FromStr for When {
 #[derive(Debug)]
 struct Outcome {
     machines: Vec<JudgedMachine>,
+    /// Machines that only told what stands in a directory.
+    readers: Vec<Machine>,
     /// What could not be read, each naming its file.
     problems: Vec<String>,
     /// The time the program looked at the clock.
@@ -134,7 +136,8 @@ pub fn check(arguments: &CheckArguments, loaded: &mut Loaded) -> Ended {
         When::Now => AsOf::At(now),
         When::At(at) => AsOf::At(at),
     };
-    let result = Outcome { machines: judge_all(machines, &Policy::default(), as_of), problems, now };
+    let Judged { machines, readers } = judge_all(machines, &Policy::default(), as_of);
+    let result = Outcome { machines, readers, problems, now };
     for problem in &result.problems {
         super::say(problem);
     }

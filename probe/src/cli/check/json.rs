@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Outcome;
 use crate::cli::exit::{Failed, INTERNAL, of_standing};
 use crate::judge_local::JudgedMachine;
+use crate::machine::Machine;
 
 /// The form of the document. Grows only when a field changes its meaning.
 const FORMAT: u32 = 1;
@@ -19,6 +20,7 @@ struct Document<'a> {
     exit_code: u8,
     generated_at: Timestamp,
     machines: Vec<MachineEntry<'a>>,
+    directories: Vec<DirectoryEntry<'a>>,
     problems: &'a [String],
 }
 
@@ -37,6 +39,16 @@ struct MachineEntry<'a> {
     checks: Vec<CheckEntry<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Vec<&'a Observation>>,
+}
+
+#[derive(Serialize)]
+struct DirectoryEntry<'a> {
+    host: &'a str,
+    forest: &'a str,
+    source: &'a str,
+    as_of: Timestamp,
+    complete: bool,
+    users: usize,
 }
 
 #[derive(Serialize)]
@@ -87,11 +99,23 @@ pub(super) fn document(result: &Outcome, only: Option<&str>) -> Result<String, F
         exit_code: of_standing(standing),
         generated_at: result.now,
         machines: result.machines.iter().map(|judged| machine(judged, only)).collect(),
+        directories: result.readers.iter().flat_map(directories).collect(),
         problems: &result.problems,
     };
     let text = serde_json::to_string_pretty(&document)
         .map_err(|error| Failed { code: INTERNAL, message: format!("failed to write JSON: {error}") })?;
     Ok(format!("{text}\n"))
+}
+
+fn directories(reader: &Machine) -> impl Iterator<Item = DirectoryEntry<'_>> {
+    reader.inventory.iter().map(|part| DirectoryEntry {
+        host: reader.identity.name.as_str(),
+        forest: part.forest.as_str(),
+        source: part.source.as_str(),
+        as_of: part.as_of,
+        complete: part.complete,
+        users: part.items.len(),
+    })
 }
 
 fn machine<'a>(judged: &'a JudgedMachine, only: Option<&str>) -> MachineEntry<'a> {

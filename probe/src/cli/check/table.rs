@@ -1,5 +1,6 @@
 //! The result of a check for people: worst first, each finding with what to do.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use muster_evidence::{Origin, Sid, Timestamp};
@@ -14,6 +15,10 @@ use crate::machine::Machine;
 const LABEL_WIDTH: usize = 9;
 /// Columns before a finding.
 const INDENT: usize = 4;
+/// Columns before a list of checks: the word of a standing has eight, stands two in, and a blank follows it.
+const LIST_LEFT: usize = 11;
+/// A day, in milliseconds.
+const DAY_MS: i64 = 86_400_000;
 
 /// The whole text.
 pub(super) fn text(result: &Outcome, page: Page, verbose: bool) -> String {
@@ -28,8 +33,12 @@ pub(super) fn text(result: &Outcome, page: Page, verbose: bool) -> String {
         }
         text.push_str(&machine(judged, result.now, page, verbose));
     }
-    if machines.len() > 1 || !result.problems.is_empty() {
-        if !machines.is_empty() {
+    for reader in &result.readers {
+        text.push_str(if text.is_empty() { "" } else { "\n" });
+        text.push_str(&read_directory(reader, page));
+    }
+    if machines.len() != 1 || !result.problems.is_empty() {
+        if !text.is_empty() {
             text.push('\n');
         }
         text.push_str(&summary(result, page));
@@ -43,15 +52,40 @@ fn machine(judged: &JudgedMachine, now: Timestamp, page: Page, verbose: bool) ->
         // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{}", page.faint(&line));
     }
-    for standing in [Standing::Blocked, Standing::Unknown, Standing::Advisory] {
-        for judgement in of(judged, standing) {
-            text.push('\n');
-            text.push_str(&finding(judgement, judged, page));
-        }
+    for judgement in of(judged, Standing::Blocked) {
+        text.push('\n');
+        text.push_str(&finding(judgement, judged, page));
+    }
+    for gaps in same_gaps(judged) {
+        text.push('\n');
+        text.push_str(&match gaps.as_slice() {
+            [judgement] => finding(judgement, judged, page),
+            several => gap_of_several(several, judged, page),
+        });
+    }
+    for judgement in of(judged, Standing::Advisory) {
+        text.push('\n');
+        text.push_str(&finding(judgement, judged, page));
     }
     text.push_str(&ready(judged, page, verbose));
     text.push_str(&not_applicable(judged, page, verbose));
     text
+}
+
+/// What a machine told of a directory: no verdict of its own, and the reason why others have one.
+fn read_directory(reader: &Machine, page: Page) -> String {
+    let users = reader.inventory.iter().flat_map(|part| &part.items).count();
+    let forests: BTreeSet<&str> = reader.inventory.iter().map(|part| part.forest.as_str()).collect();
+    let told = match reader.inventory.iter().map(|part| part.as_of).min() {
+        Some(as_of) => format!(
+            "brought the keys of {} in the directory of {}, read {}",
+            count(users, "user", "users"),
+            forests.into_iter().collect::<Vec<_>>().join(", "),
+            minute(as_of)
+        ),
+        None => "brought nothing that can be judged".to_owned(),
+    };
+    format!("{}: {told}\n", page.strong(reader.identity.name.as_str()))
 }
 
 /// The verdicts of one check on a machine.
@@ -88,7 +122,7 @@ fn counts(judged: &JudgedMachine) -> String {
     for (n, first_one, first_many, then_one, then_many) in [
         (blocked, "blocks", "block", "blocks", "block"),
         (unknown, "cannot be answered", "cannot be answered", "cannot be answered", "cannot be answered"),
-        (advisory, "advises", "advise", "advises", "advise"),
+        (advisory, "warns", "warn", "warns", "warn"),
     ] {
         if n == 0 {
             continue;
@@ -113,7 +147,6 @@ fn counts(judged: &JudgedMachine) -> String {
 fn circumstances(judged: &JudgedMachine, now: Timestamp) -> String {
     let machine = &judged.machine;
     let mut parts: Vec<String> = described(machine).into_iter().collect();
-    let age_ms = now.ms_since(machine.observed_at);
     match machine.origin {
         Origin::Live => parts.push("judged live".to_owned()),
         Origin::Capture => {
@@ -121,14 +154,18 @@ fn circumstances(judged: &JudgedMachine, now: Timestamp) -> String {
             parts.push(format!("captured {}{guess}", minute(machine.observed_at)));
         }
     }
-    let mut text = parts.join("; ");
-    if judged.judged_at != machine.observed_at {
-        let _ = write!(text, "; judged as of {}", minute(judged.judged_at));
-    } else if machine.origin == Origin::Capture && age_ms >= 86_400_000 {
-        let _ =
-            write!(text, "; judged as of {}, {} ago (--as-of now judges today)", date(judged.judged_at), span(age_ms));
+    let age_ms = now.ms_since(judged.judged_at);
+    let mut as_of = match judged.judged_at == machine.observed_at {
+        // A live machine is judged as of now, and a capture of today is as good as that.
+        true if age_ms < DAY_MS => return parts.join("; "),
+        true => format!("judged as of {}", date(judged.judged_at)),
+        false => format!("judged as of {}", minute(judged.judged_at)),
+    };
+    if age_ms >= DAY_MS {
+        let _ = write!(as_of, ", {} ago; --as-of now judges today", span(age_ms));
     }
-    text
+    parts.push(as_of);
+    parts.join("; ")
 }
 
 fn of(judged: &JudgedMachine, standing: Standing) -> impl Iterator<Item = &Judgement> {
@@ -168,6 +205,40 @@ fn finding(judgement: &Judgement, judged: &JudgedMachine, page: Page) -> String 
         Verdict::Ready => {}
     }
     say("age", &age(judgement, judged));
+    text
+}
+
+/// Verdicts that are unknown for the very same reason, together: one missing thing is one thing to mend.
+fn same_gaps(judged: &JudgedMachine) -> Vec<Vec<&Judgement>> {
+    let mut groups: Vec<Vec<&Judgement>> = Vec::new();
+    for judgement in of(judged, Standing::Unknown) {
+        let alike = |other: &Judgement| other.verdict == judgement.verdict && other.subject == judgement.subject;
+        match groups.iter_mut().find(|group| group.first().is_some_and(|first| alike(first))) {
+            Some(group) => group.push(judgement),
+            None => groups.push(vec![judgement]),
+        }
+    }
+    groups
+}
+
+fn gap_of_several(several: &[&Judgement], judged: &JudgedMachine, page: Page) -> String {
+    let names: Vec<&str> = several.iter().map(|judgement| judgement.check.as_ref()).collect();
+    let whom = several.first().and_then(|first| subject(first, &judged.machine));
+    let names = match whom {
+        Some(whom) => format!("{} ({whom})", names.join(", ")),
+        None => names.join(", "),
+    };
+    let label = page.standing(Standing::Unknown, &format!("{:<8}", "UNKNOWN"));
+    let mut text = String::new();
+    for (n, line) in wrap(&names, page.width.saturating_sub(LIST_LEFT)).into_iter().enumerate() {
+        let label = if n == 0 { format!("  {label} ") } else { " ".repeat(LIST_LEFT) };
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{label}{}", page.strong(&line));
+    }
+    if let Some(Verdict::Unknown(Gap { missing, why })) = several.first().map(|first| &first.verdict) {
+        text.push_str(&labelled(page, INDENT, "missing", LABEL_WIDTH, missing));
+        text.push_str(&labelled(page, INDENT, "why", LABEL_WIDTH, why));
+    }
     text
 }
 
@@ -236,13 +307,9 @@ fn ready(judged: &JudgedMachine, page: Page, verbose: bool) -> String {
         })
         .collect();
     let mut text = "\n".to_owned();
-    // The label has eight columns and stands two in; a blank follows it.
-    for (n, line) in wrap(&names.join(", "), page.width.saturating_sub(11)).into_iter().enumerate() {
-        if n == 0 {
-            let _ = writeln!(text, "  {label} {line}");
-        } else {
-            let _ = writeln!(text, "           {line}");
-        }
+    for (n, line) in wrap(&names.join(", "), page.width.saturating_sub(LIST_LEFT)).into_iter().enumerate() {
+        let label = if n == 0 { format!("  {label} ") } else { " ".repeat(LIST_LEFT) };
+        let _ = writeln!(text, "{label}{line}");
     }
     text
 }

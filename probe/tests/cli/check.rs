@@ -1,0 +1,207 @@
+//! `check`: what it says of machines with known fates, and how it ends.
+
+use serde_json::Value;
+
+use super::{captures, fixtures, golden, run};
+
+/// Replaces what differs from run to run: the folder, ages in days, thumbprints, and the dates of files.
+fn normalised(text: &str, folder: &std::path::Path) -> String {
+    let real = folder.canonicalize().unwrap();
+    let text = text.replace(&real.display().to_string(), "FOLDER").replace(&folder.display().to_string(), "FOLDER");
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        for at in 0..words.len() {
+            let days = words.get(at + 1).is_some_and(|next| next.starts_with("days"));
+            if days && words[at].trim_start_matches('(').parse::<u64>().is_ok() {
+                words[at] = words[at].replace(|c: char| c.is_ascii_digit(), "").replace('(', "(N") ;
+                if !words[at].contains('N') {
+                    words[at] = "N".to_owned();
+                }
+            }
+            let bare = words[at].trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            if bare.len() == 40 && bare.bytes().all(|b| b.is_ascii_hexdigit()) {
+                words[at] = words[at].replace(bare, "THUMBPRINT");
+            }
+        }
+        lines.push(words.join(" "));
+    }
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn machines_with_different_fates_in_one_folder() {
+    let folder =
+        captures(&["ready-endpoint", "no-tpm-endpoint", "directory", "dc-good", "dc-no-kdc-eku"]);
+    let said = run(folder.path(), &["check", "--captures", "captures"]);
+    golden("check-captures.txt", &normalised(&said.out, folder.path()));
+    assert_eq!(said.err, "");
+}
+
+#[test]
+fn one_capture_told_in_full() {
+    let folder = captures(&["no-tpm-endpoint"]);
+    let said = run(folder.path(), &["check", "--captures", "captures", "--verbose"]);
+    golden("check-verbose.txt", &normalised(&said.out, folder.path()));
+}
+
+#[test]
+fn a_capture_judged_today_is_too_old_to_say_anything() {
+    let folder = captures(&["no-tpm-endpoint"]);
+    let said = run(folder.path(), &["check", "--captures", "captures", "--as-of", "2026-12-24T00:00:00Z"]);
+    golden("check-as-of.txt", &normalised(&said.out, folder.path()));
+    assert_eq!(said.code, 3);
+    let today = run(folder.path(), &["check", "--captures", "captures", "--as-of", "now"]);
+    assert_eq!(today.code, 3, "{}", today.out);
+}
+
+#[test]
+fn one_check_explained() {
+    let folder = captures(&["no-tpm-endpoint"]);
+    let said = run(folder.path(), &["check", "--captures", "captures", "--explain", "tpm.present"]);
+    golden("check-explain.txt", &normalised(&said.out, folder.path()));
+    let said = run(folder.path(), &["check", "--explain", "tpm.presnt"]);
+    assert_eq!(said.code, 64);
+    assert_eq!(said.err, "muster-probe: unknown check `tpm.presnt` (did you mean `tpm.present`?)\n");
+}
+
+#[test]
+fn the_exit_code_is_the_worst_verdict() {
+    for (names, code) in [
+        (["dc-good"].as_slice(), 0),
+        (["no-tpm-endpoint"].as_slice(), 1),
+        (["domain-only-endpoint"].as_slice(), 2),
+        (["dc-no-kdc-eku"].as_slice(), 1),
+        // A user whose key was registered, and nobody who read the directory.
+        (["ready-endpoint"].as_slice(), 3),
+        (["dc-good", "no-tpm-endpoint"].as_slice(), 1),
+        (["ready-endpoint", "no-tpm-endpoint"].as_slice(), 3),
+        (["ready-endpoint", "domain-only-endpoint"].as_slice(), 2),
+        // Nobody to judge.
+        (["directory"].as_slice(), 3),
+    ] {
+        let folder = captures(names);
+        let said = run(folder.path(), &["check", "--captures", "captures"]);
+        assert_eq!(said.code, code, "{names:?}:\n{}{}", said.out, said.err);
+        let said = run(folder.path(), &["check", "--captures", "captures", "--format", "json"]);
+        let document: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!((said.code, &document["exit_code"]), (code, &Value::from(code)), "{names:?}");
+    }
+}
+
+#[test]
+fn broken_captures_are_named_and_count_as_unknown() {
+    let folder = captures(&["dc-good"]);
+    std::fs::create_dir(folder.path().join("captures/broken")).unwrap();
+    std::fs::write(folder.path().join("captures/broken/dsregcmd.txt"), "nothing of the kind").unwrap();
+    let said = run(folder.path(), &["check", "--captures", "captures"]);
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(said.err.contains("captures/broken"), "{}", said.err);
+    assert!(said.out.contains("dc1.corp.example: READY"), "the good one is still judged:\n{}", said.out);
+    let said = run(folder.path(), &["check", "--captures", "captures", "--format", "json"]);
+    let document: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(document["standing"], "unknown");
+    assert_eq!(document["problems"].as_array().unwrap().len(), said.err.lines().count());
+
+    let said = run(folder.path(), &["check", "--captures", "nowhere"]);
+    assert_eq!(said.code, 3);
+    assert!(said.err.contains("`nowhere`"), "{}", said.err);
+}
+
+#[test]
+fn the_document_has_the_documented_fields() {
+    let folder = captures(&["no-tpm-endpoint", "directory"]);
+    let said = run(folder.path(), &["check", "--captures", "captures", "--format", "json"]);
+    let document: Value = serde_json::from_str(&said.out).unwrap();
+    let page = std::fs::read_to_string(
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/check-json.md"),
+    )
+    .unwrap();
+    let mut names = std::collections::BTreeSet::new();
+    fields(&document, &mut names);
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "docs/check-json.md does not describe `{name}`");
+    }
+    let machine = &document["machines"][0];
+    assert_eq!(machine["host"], "pc-0418.corp.example");
+    assert_eq!(machine["origin"], "capture");
+    assert_eq!(machine["observed_at"], "2026-03-02T09:00:00Z");
+    let tpm = machine["checks"].as_array().unwrap().iter().find(|check| check["check"] == "tpm.present").unwrap();
+    assert_eq!(tpm["standing"], "advisory");
+    assert_eq!(tpm["subject"]["kind"], "host");
+}
+
+fn fields(value: &Value, names: &mut std::collections::BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                names.insert(name.clone());
+                fields(value, names);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| fields(item, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn a_controller_is_judged_by_its_exported_certificate() {
+    let folder = captures(&["dc-good", "dc-no-kdc-eku"]);
+    let judge = |capture: &str, host: &str| {
+        let at = format!("captures/{capture}");
+        run(folder.path(), &[
+            "check",
+            "--host",
+            host,
+            "--certificates",
+            &format!("{at}/certificates"),
+            "--anchors",
+            &format!("{at}/roots"),
+            "--intermediates",
+            &format!("{at}/issuing.pem"),
+        ])
+    };
+    let said = judge("dc-no-kdc-eku", "dc2.corp.example");
+    assert!(said.out.contains("dc.cert-eku"), "{}", said.out);
+    assert!(said.out.contains("KDC Authentication"), "{}", said.out);
+    let said = judge("dc-good", "other.corp.example");
+    assert!(said.out.contains("other.corp.example"), "{}", said.out);
+
+    let said = run(folder.path(), &["check", "--certificates", "captures/dc-good/certificates"]);
+    assert_eq!(said.code, 64);
+    assert!(said.err.contains("--certificates needs --host NAME"), "{}", said.err);
+    let said = run(folder.path(), &["check", "--dc", "192.0.2.1"]);
+    assert_eq!(said.code, 64);
+    assert!(said.err.contains("full name"), "{}", said.err);
+}
+
+#[test]
+fn a_controller_that_does_not_answer_is_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port that was just free: nobody listens on it. The name is this machine's own.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let said = run(folder.path(), &["check", "--dc", &format!("localhost.localdomain:{port}")]);
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(said.out.contains("UNKNOWN"), "{}", said.out);
+}
+
+#[test]
+fn this_machine_is_judged_without_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = run(folder.path(), &["check", "--host", "here.corp.example"]);
+    assert!((0..=3).contains(&said.code), "{}: {}", said.code, said.err);
+    assert!(said.out.starts_with("here.corp.example: "), "{}", said.out);
+    assert!(said.out.contains("judged live"), "{}", said.out);
+    assert!(!said.out.contains('\u{1b}'), "no colour into a pipe");
+}
+
+#[test]
+fn every_line_fits_its_width() {
+    let folder = captures(&["ready-endpoint", "no-tpm-endpoint", "directory", "dc-good", "dc-no-kdc-eku"]);
+    let said = run(folder.path(), &["check", "--captures", "captures", "--verbose"]);
+    for line in said.out.lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+    assert!(fixtures().exists());
+}

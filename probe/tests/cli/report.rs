@@ -1,0 +1,1 @@
+//! `once` and `run` against a collector that speaks the protocol.
