@@ -407,7 +407,7 @@ fn reason(message: v1::SiteReason) -> Reason {
         hosts: message.hosts,
         host_count: message.host_count,
         users_affected: message.users_affected,
-        since: Time(message.since_ms),
+        since: message.since_ms.map(Time),
         in_gate: message.in_gate,
     }
 }

@@ -84,7 +84,7 @@ pub(crate) struct Reason {
     pub(crate) hosts: Vec<String>,
     pub(crate) host_count: u64,
     pub(crate) users_affected: u64,
-    pub(crate) since: Time,
+    pub(crate) since: Option<Time>,
     pub(crate) in_gate: bool,
 }
 

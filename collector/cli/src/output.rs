@@ -199,6 +199,9 @@ impl Out {
         let mut table = self.table(&["STANDING", "CHECK", "USERS", "ON", "WHY, AND WHAT TO DO"]);
         for reason in reasons {
             let mut why = reason.text.clone();
+            if let Some(since) = reason.since {
+                let _ = write!(why, " (for {})", self.since(since));
+            }
             if !reason.remedy.is_empty() {
                 let _ = write!(why, "\nremedy: {}", reason.remedy);
             }

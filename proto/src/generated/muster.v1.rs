@@ -1793,8 +1793,9 @@ pub struct SiteReason {
     /// Users it keeps from being ready.
     #[prost(uint64, tag = "7")]
     pub users_affected: u64,
-    #[prost(int64, tag = "8")]
-    pub since_ms: i64,
+    /// Since when it stands so; absent where no single host is the reason.
+    #[prost(int64, optional, tag = "8")]
+    pub since_ms: ::core::option::Option<i64>,
     /// Whether it stands in the gate (it concerns everybody) or in the population.
     #[prost(bool, tag = "9")]
     pub in_gate: bool,
