@@ -1,3 +1,30 @@
 //! The collector: where evidence is kept, and who may read the result.
 
+pub mod accept;
+mod background;
+pub mod cli;
+pub mod clock;
+pub mod commit;
+pub mod config;
+pub mod core;
+pub mod identity;
+pub mod ingest;
+mod inventory;
+pub mod judge;
+pub mod merge;
+pub mod pki;
+pub mod policy_state;
+mod publish;
+pub mod query;
+pub mod serve;
+pub mod settings;
+pub mod sites;
+pub mod snapshot;
+mod status;
 pub mod store;
+pub mod submit;
+pub mod table;
+pub mod totals;
+pub mod verdict;
+pub mod view;
+pub mod words;

@@ -99,7 +99,8 @@ impl Sites {
                 for dc in site.dcs.iter().flatten() {
                     let Some(dc) = note(dc.parse::<HostName>(), &mut problems) else { continue };
                     if let Some(other) = placed.insert(dc.clone(), key.clone()) {
-                        problems.push(format!("domain controller `{dc}` stands in site `{}` and in `{}`", other.1, key.1));
+                        problems
+                            .push(format!("domain controller `{dc}` stands in site `{}` and in `{}`", other.1, key.1));
                     }
                     dcs.insert(dc);
                 }
@@ -243,7 +244,9 @@ mod tests {
         )
         .unwrap_err();
         assert_eq!(error.problems.len(), 5, "{error}");
-        assert!(Sites::parse("[[forest]]\nname = \"corp.example\"\nsights = 1").unwrap_err().to_string().contains("sights"));
+        assert!(
+            Sites::parse("[[forest]]\nname = \"corp.example\"\nsights = 1").unwrap_err().to_string().contains("sights")
+        );
     }
 
     #[test]
@@ -251,8 +254,7 @@ mod tests {
         let sites = Sites::parse(TEXT).unwrap();
         let forest: Forest = "corp.example".parse().unwrap();
         let claim: SiteName = "Claimed".parse().unwrap();
-        let directory =
-            SiteRef { forest: forest.clone(), name: "Subnet".parse().unwrap(), object_guid: None };
+        let directory = SiteRef { forest: forest.clone(), name: "Subnet".parse().unwrap(), object_guid: None };
         let pc = host("pc-harbour-7.corp.example");
         let told = |found: (Option<SiteRef>, SiteOrigin)| (found.0.map(|site| site.name.to_string()), found.1);
         for (directory, claimed, known, expected, origin) in [

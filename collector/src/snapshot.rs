@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use muster_evidence::{HostName, HostNo, OperatingSystem, SiteRef, Timestamp};
 use muster_readiness::derive::capability::Capability;
-use muster_readiness::{Judgement, SiteReadiness, Standing};
+use muster_readiness::{Judgement, Reason, SiteReadiness, Standing, StandingCounts, TallyCounts};
 
 use crate::sites::SiteKey;
 
@@ -43,55 +43,6 @@ impl Snapshot {
     }
 }
 
-/// Counts by standing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Ready.
-    pub ready: u64,
-    /// Advisory.
-    pub advisory: u64,
-    /// Blocked.
-    pub blocked: u64,
-    /// Unknown.
-    pub unknown: u64,
-    /// Not applicable.
-    pub not_applicable: u64,
-}
-
-impl Counts {
-    /// The count of one standing.
-    pub const fn of(&self, standing: Standing) -> u64 {
-        match standing {
-            Standing::Ready => self.ready,
-            Standing::Advisory => self.advisory,
-            Standing::Blocked => self.blocked,
-            Standing::Unknown => self.unknown,
-            Standing::NotApplicable => self.not_applicable,
-        }
-    }
-
-    /// All of them together.
-    pub const fn total(&self) -> u64 {
-        self.ready + self.advisory + self.blocked + self.unknown + self.not_applicable
-    }
-
-    pub(crate) const fn slot(&mut self, standing: Standing) -> &mut u64 {
-        match standing {
-            Standing::Ready => &mut self.ready,
-            Standing::Advisory => &mut self.advisory,
-            Standing::Blocked => &mut self.blocked,
-            Standing::Unknown => &mut self.unknown,
-            Standing::NotApplicable => &mut self.not_applicable,
-        }
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        for standing in Standing::ALL {
-            *self.slot(*standing) += other.of(*standing);
-        }
-    }
-}
-
 /// Sums over the organisation.
 #[derive(Clone, Debug, Default)]
 pub struct Organisation {
@@ -104,18 +55,21 @@ pub struct Organisation {
     /// Sites whose gate is unknown, or of which too little is seen.
     pub sites_unknown: u64,
     /// Users, each counted once.
-    pub users: Counts,
+    pub users: StandingCounts,
+    /// Users of whom no endpoint has reported for three cadences.
+    pub users_quiet: u64,
     /// Endpoints.
-    pub endpoints: Counts,
+    pub endpoints: StandingCounts,
     /// Domain controllers.
-    pub dcs: Counts,
+    pub dcs: StandingCounts,
     /// Hosts of any role.
     pub hosts: u64,
     /// Hosts that have been silent for three cadences.
     pub hosts_quiet: u64,
     /// Hosts that no site could be found for.
     pub hosts_without_site: u64,
-    /// What unlocks the most users, first; at most 20.
+    /// What unlocks the most users, first; at most 20. Those of one check and standing are taken together over all
+    /// sites, and the words are the ones of the site where most users are affected.
     pub top_reasons: Vec<SiteReason>,
 }
 
@@ -126,42 +80,20 @@ pub struct SiteSnapshot {
     pub site: Option<SiteRef>,
     /// Number of the snapshot in which anything about it last changed.
     pub changed_in: u64,
-    /// The verdict of `muster-readiness` about it.
+    /// What `muster-readiness` makes of it: rollout verdict, gate, population, coverage.
     pub readiness: SiteReadiness,
     /// Since when the rollout verdict is what it is.
     pub rollout_since: Timestamp,
-    /// Users counted here, by standing; quiet ones among them.
-    pub users: Counts,
-    /// Users of whom no endpoint has reported for three cadences.
-    pub users_quiet: u64,
-    /// Endpoints, by the worst of their own checks.
-    pub endpoints: Counts,
-    /// Endpoints that have been silent for three cadences.
-    pub endpoints_quiet: u64,
-    /// Endpoints with fresh evidence.
-    pub endpoints_fresh: u64,
-    /// Endpoints that the inventory expects; `None` without one.
-    pub endpoints_expected: Option<u64>,
-    /// Domain controllers, by the worst of their checks.
-    pub dcs: Counts,
-    /// Domain controllers that the inventory places here; `None` without one.
-    pub dcs_expected: Option<u64>,
-    /// Domain controllers that have reported from here.
-    pub dcs_reporting: u64,
-    /// Domain controllers with fresh evidence.
-    pub dcs_fresh: u64,
+    /// What stands in the way, worst first: the reasons of `readiness` with their times.
+    pub reasons: Vec<SiteReason>,
+    /// The counters, each check among them in the order of `CHECKS`.
+    pub counts: TallyCounts,
     /// Hosts of any role counted here.
     pub hosts: u64,
     /// Hosts of any role that have been silent for three cadences.
     pub hosts_quiet: u64,
-    /// Each check counted over the site's hosts and users, in the order of `CHECKS`; only those that speak of any.
-    pub checks: Vec<CheckCounts>,
-    /// What stands in the way, worst first.
-    pub reasons: Vec<SiteReason>,
     /// The domain controllers that have reported, by name.
     pub dc_rows: Vec<Arc<DcSnapshot>>,
-    /// Expected domain controllers that never reported.
-    pub dcs_missing: Vec<HostName>,
     /// The verdicts about the site itself.
     pub judgements: Vec<Judgement>,
 }
@@ -171,44 +103,32 @@ impl SiteSnapshot {
     pub fn key(&self) -> Option<SiteKey> {
         self.site.as_ref().map(|site| (site.forest.clone(), site.name.clone()))
     }
-}
 
-/// A check counted over a site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CheckCounts {
-    /// Its id.
-    pub check: &'static str,
-    /// What it asks.
-    pub title: &'static str,
-    /// How often it stands how.
-    pub counts: Counts,
+    /// Whether two snapshots of a site tell the same, whenever they were made.
+    pub(crate) fn tells_the_same(&self, other: &Self) -> bool {
+        self.site == other.site
+            && self.readiness == other.readiness
+            && self.rollout_since == other.rollout_since
+            && self.reasons == other.reasons
+            && self.counts == other.counts
+            && (self.hosts, self.hosts_quiet) == (other.hosts, other.hosts_quiet)
+            && self.dc_rows.len() == other.dc_rows.len()
+            && self.dc_rows.iter().zip(&other.dc_rows).all(|(own, other)| own.tells_the_same(other))
+            && self.judgements == other.judgements
+    }
 }
 
 /// A reason why a site, or someone there, is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteReason {
-    /// The check.
-    pub check: &'static str,
-    /// How it stands: `Blocked`, `Unknown` or `Advisory`.
-    pub standing: Standing,
-    /// What was seen, in words, at the first of the hosts.
-    pub text: String,
-    /// What to do.
-    pub remedy: String,
-    /// Hosts it stands on, by name; the first ten.
-    pub hosts: Vec<HostName>,
-    /// How many hosts it stands on.
-    pub host_count: u64,
-    /// Users it keeps from being ready.
-    pub users_affected: u64,
-    /// The earliest time since which it stands so on one of them.
-    pub since: Timestamp,
-    /// Whether it stands in the gate, where it concerns everybody.
-    pub in_gate: bool,
+    /// The reason.
+    pub reason: Reason,
+    /// The earliest time since which it stands so on one of its hosts; `None` where no single host is the reason.
+    pub since: Option<Timestamp>,
 }
 
 /// A domain controller in its site.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DcSnapshot {
     /// Its number.
     pub number: HostNo,
@@ -232,4 +152,12 @@ pub struct DcSnapshot {
     pub judgements: Vec<Judgement>,
     /// The standing of each verdict before silence made it unknown, and since when it stands, in the same order.
     pub stored: Vec<(Standing, Timestamp)>,
+}
+
+impl DcSnapshot {
+    /// Whether two snapshots tell the same but for when the machine was last heard of, which is news with every
+    /// report.
+    fn tells_the_same(&self, other: &Self) -> bool {
+        *self == Self { last_seen: self.last_seen, ..other.clone() }
+    }
 }

@@ -1,0 +1,145 @@
+//! The probes' gRPC service: who is asking, then [`Core::submit`], then the answer or a status.
+//!
+//! There is no rule in here and no order of reports.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use muster_evidence::limits;
+use muster_proto::convert::InvalidReport;
+use muster_proto::link::{Chain, PeerIdentity};
+use muster_proto::v1;
+use muster_proto::v1::report_service_server::{ReportService, ReportServiceServer};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+use tracing::warn;
+
+use crate::commit::CommitError;
+use crate::core::Core;
+use crate::identity::PeerInfo;
+use crate::status::of_store;
+use crate::submit::Refused;
+
+/// The service, with its bound on messages.
+pub fn service(core: Core) -> ReportServiceServer<Ingest> {
+    // The envelope of a stream's item adds a tag and a length.
+    ReportServiceServer::new(Ingest(core)).max_decoding_message_size(limits::REPORT_BYTES + 64)
+}
+
+/// The probes' side of the collector.
+#[derive(Clone, Debug)]
+pub struct Ingest(Core);
+
+/// The status of a refused report. What the sender can mend is told apart from what passes by itself.
+pub fn status_of(refused: &Refused) -> Status {
+    let text = Chain(refused).to_string();
+    match refused {
+        Refused::Invalid(InvalidReport::UnsupportedProtocol { .. }) => Status::failed_precondition(text),
+        Refused::Invalid(_) => Status::invalid_argument(text),
+        Refused::HostMismatch { .. } => Status::permission_denied(text),
+        Refused::Contended { .. } => Status::aborted(text),
+        Refused::Commit(CommitError::Stopping) => Status::unavailable(text),
+        Refused::Commit(CommitError::Store { cause }) => of_store(cause),
+    }
+}
+
+/// What the peer proved. Only the listener that checks certificates puts it there.
+fn peer_of<T>(request: &Request<T>) -> Result<PeerInfo, Status> {
+    request
+        .extensions()
+        .get::<PeerInfo>()
+        .cloned()
+        .ok_or_else(|| Status::unauthenticated("reports are taken from peers with a client certificate only"))
+}
+
+async fn submit(core: &Core, peer: &PeerIdentity, report: v1::ReportRequest) -> Result<v1::ReportResponse, Status> {
+    core.submit(peer, report).await.map_err(|refused| {
+        let status = status_of(&refused);
+        warn!(peer = %peer.name(), code = ?status.code(), error = status.message(), "report refused");
+        status
+    })
+}
+
+#[tonic::async_trait]
+impl ReportService for Ingest {
+    async fn report(&self, request: Request<v1::ReportRequest>) -> Result<Response<v1::ReportResponse>, Status> {
+        let peer = peer_of(&request)?;
+        submit(&self.0, peer.identity(), request.into_inner()).await.map(Response::new)
+    }
+
+    type ReportStreamStream = Pin<Box<dyn Stream<Item = Result<v1::ReportStreamResponse, Status>> + Send>>;
+
+    async fn report_stream(
+        &self,
+        request: Request<Streaming<v1::ReportStreamRequest>>,
+    ) -> Result<Response<Self::ReportStreamStream>, Status> {
+        let peer = peer_of(&request)?;
+        let reports = request.into_inner().map(|message| message.map(|v1::ReportStreamRequest { report }| report));
+        Ok(Response::new(Box::pin(answers(self.0.clone(), peer, reports))))
+    }
+}
+
+type Answer = Result<v1::ReportResponse, Status>;
+type Job = (v1::ReportRequest, oneshot::Sender<Answer>);
+
+/// The answers to a stream of reports, in the order of the reports. Those about one host are taken one after the
+/// other, those about different hosts side by side; while too many are under way, no more are read.
+fn answers(
+    core: Core,
+    peer: PeerInfo,
+    mut reports: impl Stream<Item = Result<Option<v1::ReportRequest>, Status>> + Send + Unpin + 'static,
+) -> impl Stream<Item = Result<v1::ReportStreamResponse, Status>> + Send + 'static {
+    let in_flight = core.settings().bounds.stream_in_flight.max(1);
+    let peer = Arc::new(peer);
+    let workers: Vec<mpsc::Sender<Job>> = (0..in_flight).map(|_| worker(core.clone(), Arc::clone(&peer))).collect();
+    let (in_order, waiting) = mpsc::channel::<Result<oneshot::Receiver<Answer>, Status>>(in_flight);
+    tokio::spawn(async move {
+        while let Some(message) = reports.next().await {
+            let report = match message {
+                Ok(Some(report)) => report,
+                Ok(None) => v1::ReportRequest::default(),
+                Err(status) => {
+                    let _ = in_order.send(Err(status)).await;
+                    return;
+                }
+            };
+            let mut hasher = DefaultHasher::new();
+            report.host.as_ref().map(|host| host.name.as_str()).hash(&mut hasher);
+            let place = usize::try_from(hasher.finish() % workers.len() as u64).unwrap_or(0);
+            let (done, answer) = oneshot::channel();
+            // An error means that nobody reads the answers any more.
+            if in_order.send(Ok(answer)).await.is_err() || workers[place].send((report, done)).await.is_err() {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(waiting).then(|answer| async move {
+        let answer = match answer?.await {
+            Ok(answer) => answer,
+            Err(_) => Err(Status::unavailable("collector is being stopped")),
+        };
+        let answer = match answer {
+            Ok(response) => v1::report_stream_response::Answer::Response(response),
+            Err(status) => v1::report_stream_response::Answer::Refused(v1::ReportRefused {
+                code: i32::from(status.code()).unsigned_abs(),
+                message: status.message().to_owned(),
+            }),
+        };
+        Ok(v1::ReportStreamResponse { answer: Some(answer) })
+    })
+}
+
+/// Takes reports one after the other until the stream ends.
+fn worker(core: Core, peer: Arc<PeerInfo>) -> mpsc::Sender<Job> {
+    let (jobs, mut queue) = mpsc::channel::<Job>(1);
+    tokio::spawn(async move {
+        while let Some((report, done)) = queue.recv().await {
+            // Once read, a report is seen through: what it says counts even if its sender is gone.
+            let _ = done.send(submit(&core, peer.identity(), report).await);
+        }
+    });
+    jobs
+}

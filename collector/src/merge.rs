@@ -1,0 +1,393 @@
+//! What a report changes in a host's record: order of reports, whose word counts for what, and what is missing.
+//!
+//! Pure: the record as it stands and the report go in, the record as it shall be comes out. Nothing is judged and
+//! nothing is written here.
+//!
+//! A host has one *primary* reporter, whose numbering orders its reports: its own probe, or, while it has none, the
+//! relay that first spoke of it. What another relay says stands beside it, key by key, ordered by the time of
+//! observation; nothing but that time can say which of two captures is newer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_evidence::{HostIdentity, HostName, Origin, Role, Subject, Timestamp, limits};
+use muster_proto::convert::{
+    Incoming, IncomingObservation, Refusal, WireKey, context_to_wire, decode_body_of, origin_to_wire, role_to_wire,
+};
+use muster_proto::v1;
+
+use crate::sites::Sites;
+use crate::table::site_to_wire;
+
+/// How far a confirmed observation's time may run ahead of the stored one before it is written: the sight of a user
+/// falls back by no more than this when the collector starts again, against a limit of days.
+const REFRESH_MS: i64 = 6 * 3_600_000;
+
+/// How often the last sight of a rival is written while a conflict lasts.
+const RIVAL_REFRESH_MS: i64 = 60_000;
+
+/// Earlier installations kept in a record.
+const EARLIER_INSTALLS: usize = 8;
+
+/// Most observations of one host, those of several reporters together.
+const OBSERVATIONS_PER_HOST: usize = 2 * limits::OBSERVATIONS_PER_REPORT;
+
+/// A report as far as it was admitted.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    /// The report.
+    pub report: &'a Incoming,
+    /// The host, its forest settled.
+    pub host: &'a HostIdentity,
+    /// The roles it claims and is granted.
+    pub roles: &'a [Role],
+    /// The relay that carried it; `None` where the host reported itself.
+    pub relay: Option<&'a HostName>,
+    /// Where hosts belong.
+    pub sites: &'a Sites,
+    /// When it arrived.
+    pub now: Timestamp,
+    /// Silence after which another installation may take a host's place.
+    pub silence_ms: i64,
+}
+
+impl Arrival<'_> {
+    /// When the host was last heard of by this report. One of captures alone says how things were when they were
+    /// taken, not that the machine is still there.
+    pub fn sight(&self) -> Timestamp {
+        let observations = &self.report.observations;
+        let captured = !observations.is_empty() && observations.iter().all(|own| own.origin == Origin::Capture);
+        let taken = observations.iter().map(|own| own.observed_at).max().filter(|_| captured);
+        taken.map_or(self.now, |taken| taken.min(self.now))
+    }
+}
+
+/// What is known of a host beside its record.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The record.
+    pub record: &'a v1::HostRecord,
+    /// Number of the last report, which may be later than the record's.
+    pub sequence: u64,
+    /// When it was last heard of, which may be later than the record's.
+    pub last_seen: Timestamp,
+}
+
+/// Where a report stands among the others about its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The first report about the host.
+    First,
+    /// The primary reporter's next.
+    Next,
+    /// The primary reporter's first of a new incarnation of the same installation.
+    NewIncarnation,
+    /// The first of another installation, the earlier one having been silent.
+    Reimaged,
+    /// The host's own first, a relay having spoken of it so far.
+    TakesOver,
+    /// From a relay that is not the primary reporter.
+    Beside,
+    /// Not above the last one.
+    Superseded,
+    /// From another installation under the same name, while the known one is active.
+    Rival,
+}
+
+impl Order {
+    /// Finds it.
+    pub fn of(arrival: &Arrival<'_>, known: Option<Known<'_>>) -> Self {
+        let Some(Known { record, sequence, last_seen }) = known else { return Self::First };
+        let report = arrival.report;
+        match arrival.relay {
+            Some(relay) if record.reporter != relay.as_str() => return Self::Beside,
+            None if !record.reporter.is_empty() => return Self::TakesOver,
+            _ => {}
+        }
+        let same_install = record.install_id == report.install_id.0;
+        if same_install && record.incarnation == report.incarnation {
+            return if report.sequence > sequence { Self::Next } else { Self::Superseded };
+        }
+        if same_install {
+            return Self::NewIncarnation;
+        }
+        if arrival.now.ms_since(last_seen) > arrival.silence_ms { Self::Reimaged } else { Self::Rival }
+    }
+
+    /// Whether the report's numbering becomes the host's.
+    const fn is_primary(self) -> bool {
+        matches!(self, Self::First | Self::Next | Self::NewIncarnation | Self::Reimaged | Self::TakesOver)
+    }
+
+    /// Whether points that follow on from those stored are the same series' points.
+    pub const fn continues_series(self) -> bool {
+        matches!(self, Self::Next | Self::Superseded | Self::Beside)
+    }
+}
+
+/// What a report changes.
+#[derive(Clone, Debug)]
+pub struct Merged {
+    /// The record as it shall be.
+    pub record: v1::HostRecord,
+    /// Bodies to write.
+    pub put: Vec<(WireKey, Vec<u8>)>,
+    /// Bodies to remove.
+    pub remove: Vec<WireKey>,
+    /// Observations whose body is missing.
+    pub need: Vec<WireKey>,
+    /// Parts that were not taken.
+    pub refusals: Vec<Refusal>,
+    /// Whether the record says anything new.
+    pub changed: bool,
+    /// When the host was last heard of by this report.
+    pub sight: Timestamp,
+}
+
+/// Says why an observation is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum TooMany {
+    #[error("host has evidence about {most} users already (at most {most} are allowed)")]
+    Users { most: usize },
+    #[error("host has {most} observations already (at most {most} are allowed)")]
+    Observations { most: usize },
+}
+
+/// Merges a report that is neither superseded nor a rival's.
+pub fn merge(arrival: &Arrival<'_>, order: Order, known: Option<Known<'_>>) -> Merged {
+    let reporter = arrival.relay.map(ToString::to_string).unwrap_or_default();
+    let sight = arrival.sight();
+    let before = known.map(|known| known.record);
+    let mut record = before
+        .cloned()
+        .unwrap_or_else(|| v1::HostRecord { first_seen_ms: arrival.now.unix_ms(), ..v1::HostRecord::default() });
+    if order.is_primary() {
+        identify(&mut record, arrival, order, &reporter);
+    }
+    record.revision = before.map_or(0, |record| record.revision) + 1;
+    record.last_seen_ms = known.map_or(sight, |known| known.last_seen.max(sight)).unix_ms();
+    settle_conflict(&mut record, arrival);
+
+    let mut merging = Merging {
+        arrival,
+        live_until: known.map_or(Timestamp::MIN, |known| known.last_seen),
+        beside: order == Order::Beside,
+        reporter: &reporter,
+        kept: BTreeMap::new(),
+        put: Vec::new(),
+        need: Vec::new(),
+        refusals: Vec::new(),
+    };
+    let earlier: BTreeMap<WireKey, v1::ObservationIndex> = std::mem::take(&mut record.observations)
+        .into_iter()
+        .filter_map(|index| Some((WireKey::from_wire(index.key.clone()?).ok()?, index)))
+        .collect();
+    let listed: BTreeSet<&WireKey> = (arrival.report.observations.iter().map(|observation| &observation.key))
+        .chain(arrival.report.refusals.iter().filter_map(|refusal| refusal.key.as_ref()))
+        .collect();
+    let mut remove = Vec::new();
+    for (key, index) in &earlier {
+        if index.reporter != reporter || listed.contains(key) {
+            merging.kept.insert(key.clone(), index.clone());
+        } else {
+            remove.push(key.clone());
+        }
+    }
+    for observation in &arrival.report.observations {
+        merging.take(observation);
+    }
+    let Merging { kept, put, need, refusals, .. } = merging;
+    record.observations = kept.into_values().collect();
+    let changed = before.is_none_or(|before| says_something_new(before, &record));
+    Merged { record, put, remove, need, refusals, changed, sight }
+}
+
+/// Notes a rival in the record. Whether that is worth writing.
+pub fn note_rival(arrival: &Arrival<'_>, record: &v1::HostRecord) -> Option<v1::HostRecord> {
+    let report = arrival.report;
+    let now = arrival.now.unix_ms();
+    let known = record.conflict
+        && record.rival_install_id == report.install_id.0
+        && record.rival_incarnation == report.incarnation
+        && now - record.rival_seen_ms < RIVAL_REFRESH_MS;
+    (!known).then(|| v1::HostRecord {
+        revision: record.revision + 1,
+        conflict: true,
+        rival_install_id: report.install_id.0.to_vec(),
+        rival_incarnation: report.incarnation,
+        rival_seen_ms: now,
+        ..record.clone()
+    })
+}
+
+/// Takes over who the host is from its primary reporter.
+fn identify(record: &mut v1::HostRecord, arrival: &Arrival<'_>, order: Order, reporter: &str) {
+    let report = arrival.report;
+    if order == Order::Reimaged {
+        let earlier = std::mem::replace(&mut record.install_id, report.install_id.0.to_vec());
+        record.earlier_install_ids.retain(|id| *id != earlier);
+        record.earlier_install_ids.push(earlier);
+        let surplus = record.earlier_install_ids.len().saturating_sub(EARLIER_INSTALLS);
+        record.earlier_install_ids.drain(..surplus);
+    }
+    let mut identity = v1::HostIdentity::from(arrival.host);
+    if let Some(known) = record.identity.take().filter(|_| order != Order::Reimaged) {
+        // What a probe could not read this time is not gone. The site is a claim about now and not kept.
+        identity.forest = identity.forest.or(known.forest);
+        identity.object_guid = identity.object_guid.or(known.object_guid);
+        identity.device_id = identity.device_id.or(known.device_id);
+        identity.ek_sha256 = identity.ek_sha256.or(known.ek_sha256);
+    }
+    let forest = identity.forest.as_ref().and_then(|forest| forest.parse().ok());
+    let (site, origin) = arrival.sites.locate(&arrival.host.name, forest.as_ref(), None, arrival.host.site.as_ref());
+    record.identity = Some(identity);
+    record.site = site.as_ref().map(site_to_wire);
+    record.set_site_origin(origin);
+    record.roles = arrival.roles.iter().map(|role| role_to_wire(*role)).collect();
+    record.roles.sort_unstable();
+    record.install_id = report.install_id.0.to_vec();
+    record.incarnation = report.incarnation;
+    record.sequence = report.sequence;
+    record.probe_version = report.probe_version.to_string();
+    reporter.clone_into(&mut record.reporter);
+}
+
+/// Ends a conflict whose rival has fallen silent, or has become the host itself.
+fn settle_conflict(record: &mut v1::HostRecord, arrival: &Arrival<'_>) {
+    let silent = arrival.now.unix_ms() - record.rival_seen_ms > arrival.silence_ms;
+    if record.conflict && (silent || record.rival_install_id == record.install_id) {
+        record.conflict = false;
+        record.rival_install_id = Vec::new();
+        record.rival_incarnation = 0;
+        record.rival_seen_ms = 0;
+    }
+}
+
+struct Merging<'a> {
+    arrival: &'a Arrival<'a>,
+    /// Until when the host's own live evidence is known to hold.
+    live_until: Timestamp,
+    beside: bool,
+    reporter: &'a str,
+    kept: BTreeMap<WireKey, v1::ObservationIndex>,
+    put: Vec<(WireKey, Vec<u8>)>,
+    need: Vec<WireKey>,
+    refusals: Vec<Refusal>,
+}
+
+impl Merging<'_> {
+    fn take(&mut self, observation: &IncomingObservation) {
+        let key = &observation.key;
+        let index = v1::ObservationIndex {
+            key: Some(key.to_wire()),
+            digest: observation.digest.0.to_vec(),
+            observed_at_ms: observation.observed_at.unix_ms(),
+            context: context_to_wire(observation.context),
+            origin: origin_to_wire(observation.origin),
+            arrived_at_ms: self.arrival.now.unix_ms(),
+            reporter: self.reporter.to_owned(),
+        };
+        match self.kept.get(key) {
+            Some(kept) if self.is_newer(kept, observation) => return,
+            Some(kept) if kept.digest == index.digest => {
+                self.kept.insert(key.clone(), index);
+                return;
+            }
+            Some(_) => {}
+            None => {
+                if let Err(error) = self.has_room(key) {
+                    self.refusals.push(Refusal::observation(key, &error));
+                    return;
+                }
+            }
+        }
+        let Some(body) = &observation.body else {
+            // Until the body comes, what was known before is kept: it is older, and still the best there is.
+            self.need.push(key.clone());
+            return;
+        };
+        if let Some(known) = key.known()
+            && let Err(error) = decode_body_of(&known, body)
+        {
+            self.refusals.push(Refusal::observation(key, &error));
+            return;
+        }
+        self.put.push((key.clone(), body.clone()));
+        self.kept.insert(key.clone(), index);
+    }
+
+    /// Whether what is kept is newer than an observation that must be ordered by its time.
+    fn is_newer(&self, kept: &v1::ObservationIndex, observation: &IncomingObservation) -> bool {
+        if observation.origin == Origin::Live && !self.beside {
+            return false;
+        }
+        let mut holds_until = kept.observed_at_ms;
+        if kept.origin() == v1::ObservationOrigin::Live && kept.reporter != self.reporter {
+            holds_until = holds_until.max(kept.arrived_at_ms);
+            // Reports that change nothing confirm what is known of the machine without being written.
+            if matches!(observation.key.subject, Subject::Host | Subject::Certificate(_)) {
+                holds_until = holds_until.max(self.live_until.unix_ms());
+            }
+        }
+        observation.observed_at.unix_ms() < holds_until
+    }
+
+    fn has_room(&self, key: &WireKey) -> Result<(), TooMany> {
+        if self.kept.len() >= OBSERVATIONS_PER_HOST {
+            return Err(TooMany::Observations { most: OBSERVATIONS_PER_HOST });
+        }
+        let Subject::User(sid) = &key.subject else { return Ok(()) };
+        let users: BTreeSet<_> = (self.kept.keys())
+            .filter_map(|key| match &key.subject {
+                Subject::User(sid) => Some(sid),
+                Subject::Host | Subject::Certificate(_) => None,
+            })
+            .collect();
+        if users.len() >= limits::USERS_PER_HOST && !users.contains(sid) {
+            return Err(TooMany::Users { most: limits::USERS_PER_HOST });
+        }
+        Ok(())
+    }
+}
+
+/// Whether a record says more than that the host is still there.
+fn says_something_new(before: &v1::HostRecord, after: &v1::HostRecord) -> bool {
+    let mut after = after.clone();
+    after.revision = before.revision;
+    after.sequence = before.sequence;
+    after.last_seen_ms = before.last_seen_ms;
+    if after.observations.len() == before.observations.len() {
+        for (after, before) in after.observations.iter_mut().zip(&before.observations) {
+            if (after.observed_at_ms - before.observed_at_ms).abs() < REFRESH_MS {
+                after.observed_at_ms = before.observed_at_ms;
+                after.arrived_at_ms = before.arrived_at_ms;
+            }
+        }
+    }
+    after != *before
+}
+
+/// Merges points into a ring. Points that are stored already are passed over; where points in between are lost, the
+/// ring begins anew, since a series has no gaps. The ring and the number up to which it holds everything.
+pub fn merge_series(
+    stored: Option<v1::SeriesRecord>,
+    continues: bool,
+    first_sequence: u64,
+    points: &[v1::SeriesPoint],
+) -> (v1::SeriesRecord, u64, bool) {
+    let mut ring = stored.filter(|_| continues).unwrap_or_default();
+    let next = ring.first_sequence.max(1) + ring.points.len() as u64;
+    let end = first_sequence.saturating_add(points.len() as u64);
+    if points.is_empty() || end <= next && !ring.points.is_empty() {
+        return (ring, next - 1, false);
+    }
+    if ring.points.is_empty() || first_sequence > next {
+        ring = v1::SeriesRecord { first_sequence, points: points.to_vec() };
+    } else {
+        let known = usize::try_from(next - first_sequence).unwrap_or(usize::MAX);
+        ring.points.extend(points.iter().skip(known).copied());
+    }
+    let surplus = ring.points.len().saturating_sub(limits::SERIES_RING_POINTS);
+    ring.points.drain(..surplus);
+    ring.first_sequence += surplus as u64;
+    (ring, end - 1, true)
+}

@@ -1,0 +1,195 @@
+//! Counters of sites: what single hosts and users add to them, kept by adding and taking.
+//!
+//! Counting itself is `muster-readiness`'s ([`Tally`]); here is what the collector counts beside it, and the counters
+//! that commit with each change in the store. Those count verdicts as they were judged, since staleness is stored
+//! nowhere, and a plain fold over the stored verdicts must give the same numbers.
+
+use std::collections::BTreeMap;
+
+use muster_evidence::Timestamp;
+use muster_proto::v1;
+use muster_readiness::{HostStanding, Standing, Tally, UserStanding};
+
+use crate::store::CounterDelta;
+use crate::table::Row;
+use crate::verdict::standing_from_wire;
+
+/// Counters of a site.
+#[derive(Clone, Debug, Default)]
+pub struct SiteTotals {
+    /// Hosts and users by standing, and every check.
+    pub tally: Tally,
+    /// Hosts of any role.
+    pub hosts: u64,
+    /// Hosts that have been silent for three cadences.
+    pub hosts_quiet: u64,
+    /// Endpoints with fresh evidence.
+    pub endpoints_fresh: u64,
+    /// Endpoints that are joined to Entra ID only.
+    pub entra_joined: u64,
+    /// Endpoints of which it is known how they are joined.
+    pub join_known: u64,
+    /// How many cells of a check stand so since then, in seconds since 1970; those that are neither ready nor beside
+    /// the point.
+    since: BTreeMap<(u8, Standing, i64), u32>,
+}
+
+impl SiteTotals {
+    /// Adds a host's share.
+    pub(crate) fn add(&mut self, row: &Row) {
+        if let Some(standing) = standing_of(row) {
+            self.tally.add_host(&standing);
+        }
+        self.hosts += 1;
+        self.hosts_quiet += u64::from(row.quiet);
+        if row.roles.is_endpoint() {
+            self.endpoints_fresh += u64::from(row.fresh);
+            self.entra_joined += u64::from(row.entra_joined == Some(true));
+            self.join_known += u64::from(row.entra_joined.is_some());
+        }
+        for key in sinces(row) {
+            *self.since.entry(key).or_default() += 1;
+        }
+    }
+
+    /// Takes out what was added for the same row.
+    pub(crate) fn take(&mut self, row: &Row) {
+        if let Some(standing) = standing_of(row) {
+            self.tally.remove_host(&standing);
+        }
+        self.hosts -= 1;
+        self.hosts_quiet -= u64::from(row.quiet);
+        if row.roles.is_endpoint() {
+            self.endpoints_fresh -= u64::from(row.fresh);
+            self.entra_joined -= u64::from(row.entra_joined == Some(true));
+            self.join_known -= u64::from(row.entra_joined.is_some());
+        }
+        for key in sinces(row) {
+            if let Some(count) = self.since.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.since.remove(&key);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn add_user(&mut self, user: &UserStanding) {
+        self.tally.add_user(user);
+    }
+
+    pub(crate) fn take_user(&mut self, user: &UserStanding) {
+        self.tally.remove_user(user);
+    }
+
+    /// The earliest time since which a check, by its place in `CHECKS`, stands so on a host here.
+    pub fn since(&self, check: usize, standing: Standing) -> Option<Timestamp> {
+        let check = u8::try_from(check).ok()?;
+        let range = (check, standing, i64::MIN)..=(check, standing, i64::MAX);
+        let ((_, _, seconds), _) = self.since.range(range).next()?;
+        Timestamp::from_unix_seconds(*seconds).ok()
+    }
+
+    /// Whether endpoints joined to Entra ID only are among the population; `None` while no endpoint has said how it
+    /// is joined.
+    pub const fn has_entra_joined(&self) -> Option<bool> {
+        if self.join_known == 0 { None } else { Some(self.entra_joined > 0) }
+    }
+}
+
+/// What a host adds to the tally; machines that are neither endpoints nor domain controllers add nothing.
+fn standing_of(row: &Row) -> Option<HostStanding> {
+    let is_domain_controller = row.roles.is_domain_controller();
+    (is_domain_controller || row.roles.is_endpoint()).then(|| HostStanding {
+        host: row.key.name.clone(),
+        is_domain_controller,
+        quiet: row.quiet,
+        standing: row.standing,
+        worst: row.worst_check(),
+        verdicts: row.all_cells().map(|cell| (cell.check_index(), cell.held())).collect(),
+    })
+}
+
+fn sinces(row: &Row) -> impl Iterator<Item = (u8, Standing, i64)> {
+    row.all_cells().filter(|cell| cell.held() >= Standing::Advisory).map(|cell| {
+        // A verdict that silence made unknown is so because nothing was heard since then.
+        let since = if cell.held() == cell.stored() { cell.since() } else { row.last_seen };
+        (cell.check_number(), cell.held(), since.unix_ms().div_euclid(1_000))
+    })
+}
+
+/// The counters of one host, as they are kept in the store: hosts, and verdicts by check and standing, per site.
+///
+/// Names are made of forest, site, check and standing, separated by tabs, which none of them can contain; hosts
+/// without a site count under an empty forest and site.
+pub fn counters_of(record: &v1::HostRecord, verdicts: &v1::VerdictRecord) -> BTreeMap<String, i64> {
+    let site = record.site.clone().unwrap_or_default();
+    let place = format!("{}\t{}", site.forest, site.name);
+    let mut counters = BTreeMap::from([(format!("{place}\thosts"), 1)]);
+    for verdict in verdicts.verdicts.iter().filter_map(|stored| stored.verdict.as_ref()) {
+        if let Some(standing) = standing_from_wire(verdict.standing) {
+            *counters.entry(format!("{place}\t{}\t{standing}", verdict.check)).or_default() += 1;
+        }
+    }
+    counters
+}
+
+/// What changes in the store's counters when a host's record takes the place of another; `None` where there was none.
+pub fn deltas(
+    before: Option<(&v1::HostRecord, &v1::VerdictRecord)>,
+    after: (&v1::HostRecord, &v1::VerdictRecord),
+) -> Vec<CounterDelta> {
+    let mut changes = counters_of(after.0, after.1);
+    if let Some((record, verdicts)) = before {
+        for (counter, by) in counters_of(record, verdicts) {
+            *changes.entry(counter).or_default() -= by;
+        }
+    }
+    changes.retain(|_, by| *by != 0);
+    changes.into_iter().map(|(counter, by)| CounterDelta { counter, by }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(site: Option<&str>) -> v1::HostRecord {
+        let site = site.map(|name| v1::SiteId { forest: "corp.example".into(), name: name.into() });
+        v1::HostRecord { site, ..v1::HostRecord::default() }
+    }
+
+    fn verdicts(standings: &[(&str, v1::Standing)]) -> v1::VerdictRecord {
+        let verdicts = standings.iter().map(|(check, standing)| v1::StoredVerdict {
+            verdict: Some(v1::Verdict { check: (*check).into(), standing: (*standing).into(), ..Default::default() }),
+            ..Default::default()
+        });
+        v1::VerdictRecord { verdicts: verdicts.collect() }
+    }
+
+    #[test]
+    fn a_move_takes_from_one_site_and_gives_to_the_other() {
+        let judged = verdicts(&[("tpm.version", v1::Standing::Ready)]);
+        let changes = deltas(Some((&record(Some("A")), &judged)), (&record(Some("B")), &judged));
+        let told: Vec<_> = changes.iter().map(|delta| (delta.counter.as_str(), delta.by)).collect();
+        assert_eq!(
+            told,
+            [
+                ("corp.example\tA\thosts", -1),
+                ("corp.example\tA\ttpm.version\tready", -1),
+                ("corp.example\tB\thosts", 1),
+                ("corp.example\tB\ttpm.version\tready", 1),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unchanged_verdict_changes_no_counter() {
+        let before = verdicts(&[("tpm.version", v1::Standing::Ready), ("join.type", v1::Standing::Blocked)]);
+        let after = verdicts(&[("tpm.version", v1::Standing::Ready), ("join.type", v1::Standing::Ready)]);
+        let here = record(None);
+        let changes = deltas(Some((&here, &before)), (&here, &after));
+        let told: Vec<_> = changes.iter().map(|delta| (delta.counter.as_str(), delta.by)).collect();
+        assert_eq!(told, [("\t\tjoin.type\tblocked", -1), ("\t\tjoin.type\tready", 1)]);
+        assert_eq!(deltas(Some((&here, &after)), (&here, &after)), []);
+    }
+}
