@@ -3,12 +3,14 @@
 
 mod pki;
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use muster_evidence::{
-    Certificate, ChainStatus, Context, Evidence, ExtendedKeyUsage, FailureReason, InventoryItem, JoinKind, Kind,
-    Observation, ObservationKey, Origin, Outcome, ProductType, Role, Sid, Subject, Timestamp, TpmVersion, Tristate,
+    Certificate, ChainStatus, Context, Evidence, ExtendedKeyUsage, FailureReason, JoinKind, Kind, Observation,
+    ObservationKey, Origin, Outcome, ProductType, Role, Sid, Subject, Timestamp, TpmVersion, Tristate,
 };
 use muster_probe::capture::{self, CaptureSet, CapturedMachine};
 use pki::Pki;
@@ -340,7 +342,7 @@ fn every_way_to_break_a_capture() {
                 ("capture.toml", b"host = \"r\"\nforest = \"corp.example\"\n[directory]\ncomplete = true\n[[file]]\npath = \"k.txt\"\nkind = \"key-credentials\"\n"),
                 ("k.txt", b"B:2:00:CN=a\n"),
             ],
-            "`directory.complete` is set, and 1 of its files could not be read",
+            "`directory.complete` is set, and 1 of its files were not read",
             true,
         ),
     ];
@@ -485,25 +487,45 @@ fn of_two_captures_of_a_host_the_newer_is_used() {
     assert!(problem.contains("/old`: host `pc` was captured twice; only the newer capture in"), "{problem}");
 }
 
-#[test]
-fn a_large_inventory_goes_in_parts() {
+/// A folder with the keys of that many users, which calls itself complete.
+fn directory(users: usize, mistake: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let value = fs::read_to_string(fixture("directory/keys-ada.txt")).unwrap();
-    // 200 users fit one part; the bound on files of one machine keeps captures smaller than a report.
     let mut manifest = "host = \"r\"\nforest = \"corp.example\"\n[directory]\ncomplete = true\n".to_owned();
-    for number in 0..200 {
+    for number in 0..users {
         fs::write(folder.path().join(format!("{number}.txt")), &value).unwrap();
-        let file = format!(
-            "[[file]]\npath = \"{number}.txt\"\nkind = \"key-credentials\"\nuser = \"S-1-5-21-1-2-3-{number}\"\n"
-        );
-        manifest.push_str(&file);
+        writeln!(manifest, "[[file]]\npath = \"{number}.txt\"\nuser = \"S-1-5-21-1-2-3-{number}\"").unwrap();
     }
-    fs::write(folder.path().join("capture.toml"), &manifest).unwrap();
+    fs::write(folder.path().join("capture.toml"), manifest + mistake).unwrap();
+    folder
+}
+
+#[test]
+fn a_large_inventory_goes_in_parts() {
+    let folder = directory(1200, "");
     let set = load(folder.path());
     assert_eq!(problems(&set), Vec::<String>::new());
-    let [part] = &set.machines[0].inventory[..] else { panic!("one part") };
-    assert!(part.complete);
-    assert_eq!(part.items.iter().filter(|item| matches!(item, InventoryItem::UserKeys(_))).count(), 200);
+    let parts = &set.machines[0].inventory;
+    let shape: Vec<_> = parts.iter().map(|part| (part.cursor, part.items.len(), part.complete)).collect();
+    assert_eq!(shape, [(1, 500, false), (2, 500, false), (3, 200, true)]);
+    assert!(parts.iter().all(|part| part.epoch == parts[0].epoch));
+    let users: BTreeSet<&Sid> = set.machines[0].directory_keys().map(|keys| &keys.sid).collect();
+    assert_eq!(users.len(), 1200);
+}
+
+#[test]
+fn an_inventory_that_lost_a_file_is_not_complete() {
+    for mistake in [
+        "[[file]]\npath = \"gone.txt\"\nuser = \"S-1-5-21-1-2-3-9\"\n",
+        "[[file]]\npath = \"0.txt\"\nuser = \"nobody\"\n",
+        "[[file]]\npath = \"0.txt\"\n",
+    ] {
+        let set = load(directory(2, mistake).path());
+        let [part] = &set.machines[0].inventory[..] else { panic!("one part") };
+        assert_eq!((part.items.len(), part.complete), (2, false), "{mistake}");
+        let told = problems(&set).iter().any(|problem| problem.contains("it is taken as incomplete"));
+        assert!(told, "{mistake}: {:?}", problems(&set));
+    }
 }
 
 #[test]

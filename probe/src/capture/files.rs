@@ -10,8 +10,11 @@ use super::CaptureError;
 /// Largest file of a capture, in bytes: a `dsregcmd /status` text has some 20 KiB.
 pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Most files read for one machine.
-pub(super) const MAX_FILES: usize = 256;
+/// Most files read for one machine: a directory has one per user.
+pub(super) const MAX_FILES: usize = 4096;
+
+/// Most bytes read for one machine. All of them are held until the newest file has told the time of the capture.
+pub(super) const MAX_MACHINE_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a folder holds, by name. Hidden entries are passed over.
 pub(super) struct Listing {

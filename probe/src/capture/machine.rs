@@ -9,7 +9,7 @@ use muster_evidence::{
     ProductType, Role, Sid, Text, Timestamp, UserKeys, limits,
 };
 
-use super::files::{self, MAX_FILES, is_for_people};
+use super::files::{self, MAX_FILES, MAX_MACHINE_BYTES, is_for_people};
 use super::manifest::{self, Directory, Manifest, NamedFile};
 use super::recognise::recognise;
 use super::{CaptureError, CaptureProblem, CapturedMachine, CapturedUser, FileKind, MANIFEST};
@@ -24,7 +24,8 @@ use crate::source::tpm::parse as tpm;
 
 /// Loads one machine; `None` where it cannot be named or holds nothing.
 pub(super) fn load(folder: &Path, now: Timestamp) -> (Option<CapturedMachine>, Vec<CaptureProblem>) {
-    let mut loader = Loader { folder, now, manifest: Manifest::default(), problems: Vec::new(), failed: Vec::new() };
+    let mut loader =
+        Loader { folder, now, manifest: Manifest::default(), problems: Vec::new(), failed: Vec::new(), lost: 0 };
     let machine = loader.load();
     (machine, loader.problems)
 }
@@ -35,6 +36,8 @@ struct Loader<'a> {
     manifest: Manifest,
     problems: Vec<CaptureProblem>,
     failed: Vec<FailedFile>,
+    /// How many files were not read. An inventory that lost one is not complete.
+    lost: usize,
 }
 
 /// A raw output of known kind that could not be read or understood. It becomes a failed observation, so that a rule can
@@ -124,44 +127,41 @@ impl Loader<'_> {
 
     /// Reads the files the manifest names, or else those of the folder.
     fn raw_files(&mut self) -> Vec<RawFile> {
-        let mut named = match self.manifest.files.take() {
+        self.lost += self.manifest.files_left_out;
+        let named = match self.manifest.files.take() {
             Some(files) => files,
             None => self.folder_files(),
         };
-        if named.len() > MAX_FILES {
-            self.problem(self.folder, CaptureError::TooManyFiles { found: named.len() });
-            named.truncate(MAX_FILES);
+        let mut paths: Vec<(PathBuf, NamedFile)> = Vec::new();
+        for file in named {
+            match files::within(self.folder, &file.path).and_then(|path| files_at(&path)) {
+                Ok(found) => paths.extend(found.into_iter().map(|path| (path, file.clone()))),
+                Err(error) => self.unread(&self.folder.join(&file.path), &file, error),
+            }
+        }
+        if paths.len() > MAX_FILES {
+            self.lost += paths.len() - MAX_FILES;
+            self.problem(self.folder, CaptureError::TooManyFiles { found: paths.len() });
+            paths.truncate(MAX_FILES);
         }
         let mut raw = Vec::new();
-        for file in named {
-            let path = match files::within(self.folder, &file.path) {
-                Ok(path) => path,
-                Err(error) => {
-                    self.unread(&self.folder.join(&file.path), &file, error);
-                    continue;
+        let mut left = MAX_MACHINE_BYTES;
+        for (path, file) in paths {
+            match self.raw_file(&path, file.clone()) {
+                Ok(read) if read.bytes.len() <= left => {
+                    left -= read.bytes.len();
+                    raw.push(read);
                 }
-            };
-            // A folder of certificates is named like a file.
-            let paths = match path.is_dir().then(|| files::list(&path)) {
-                None => vec![path],
-                Some(Ok(listing)) => listing.files.into_iter().filter(|path| !is_for_people(path)).collect(),
-                Some(Err(error)) => {
-                    self.unread(&path, &file, error);
-                    continue;
-                }
-            };
-            for path in paths {
-                match self.raw_file(&path, file.clone()) {
-                    Ok(file) => raw.push(file),
-                    Err(error) => self.unread(&path, &file, error),
-                }
+                Ok(_) => self.unread(&path, &file, CaptureError::TooMuch),
+                Err(error) => self.unread(&path, &file, error),
             }
         }
         raw
     }
 
-    /// Notes a named file that could not be read.
+    /// Notes a file that could not be read.
     fn unread(&mut self, path: &Path, named: &NamedFile, error: CaptureError) {
+        self.lost += 1;
         if let Some(kind) = named.kind {
             let reason = match &error {
                 CaptureError::ReadFile(source) | CaptureError::ReadFolder(source) => failure_reason(source),
@@ -224,6 +224,7 @@ impl Loader<'_> {
         for file in raw {
             let taken_at = file.named.taken_at.unwrap_or(captured_at);
             if let Err(problem) = self.parse_file(&file, taken_at, &mut found) {
+                self.lost += 1;
                 self.failed.push(FailedFile {
                     kind: file.kind,
                     user: file.named.user.clone(),
@@ -385,8 +386,7 @@ impl Loader<'_> {
             observations.keep_users(&users);
         }
         self.failures(captured_at, &mut observations);
-        let failed_keys = self.failed.iter().filter(|failed| failed.kind == FileKind::KeyCredentials).count();
-        let inventory = self.inventory(found.keys, found.keys_at.unwrap_or(captured_at), failed_keys, captured_at);
+        let inventory = self.inventory(found.keys, found.keys_at.unwrap_or(captured_at), captured_at);
         CapturedMachine {
             folder: self.folder.to_owned(),
             identity: HostIdentity {
@@ -521,10 +521,7 @@ impl Loader<'_> {
                 bundle.add_bytes(&path.display().to_string(), &content.bytes);
                 Ok(())
             };
-            let all = files::within(self.folder, &relative).and_then(|path| {
-                let paths = if path.is_dir() { files::list(&path)?.files } else { vec![path] };
-                Ok(paths)
-            });
+            let all = files::within(self.folder, &relative).and_then(|path| files_at(&path));
             let shown = self.folder.join(&relative);
             match all {
                 Ok(paths) => {
@@ -549,7 +546,6 @@ impl Loader<'_> {
         &mut self,
         keys: BTreeMap<Sid, UserKeys>,
         keys_at: Timestamp,
-        failed: usize,
         captured_at: Timestamp,
     ) -> Vec<InventoryPart> {
         let declared = self.manifest.directory.take();
@@ -571,8 +567,8 @@ impl Loader<'_> {
             complete: false,
             canary_seen: false,
         });
-        if directory.complete && failed > 0 {
-            self.problem(&manifest_path, CaptureError::Incomplete { files: failed });
+        if directory.complete && self.lost > 0 {
+            self.problem(&manifest_path, CaptureError::Incomplete { files: self.lost });
             directory.complete = false;
         }
         let as_of = directory.as_of.unwrap_or(captured_at);
@@ -629,6 +625,14 @@ impl Observations {
     fn into_vec(self) -> Vec<Observation> {
         self.0.into_values().collect()
     }
+}
+
+/// The file itself, or what lies directly in a folder: a folder of certificates is named like a file.
+fn files_at(path: &Path) -> Result<Vec<PathBuf>, CaptureError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    Ok(files::list(path)?.files.into_iter().filter(|path| !is_for_people(path)).collect())
 }
 
 /// A SID at the end of a file's name, as in `keys-S-1-5-21-1-2-3-1104.txt`.

@@ -28,6 +28,8 @@ pub(super) struct Manifest {
     pub(super) key_registrations: Vec<(Sid, KeyRegistration)>,
     /// The files to read; `None` where the manifest names none, and then the folder's files are known by content.
     pub(super) files: Option<Vec<NamedFile>>,
+    /// How many `[[file]]` entries were left out over a mistake.
+    pub(super) files_left_out: usize,
     pub(super) anchors: Vec<String>,
     pub(super) intermediates: Vec<String>,
     pub(super) directory: Option<Directory>,
@@ -88,7 +90,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Manifest, Vec<CaptureError>), Vec<Ca
 
     let problems = RefCell::default();
     let mut top = Reader::new(&table, &problems);
-    let files = top.tables("file").into_iter().filter_map(file).collect();
+    let entries = top.tables("file");
+    let named = entries.len();
+    let files: Vec<NamedFile> = entries.into_iter().filter_map(file).collect();
+    let files_left_out = named - files.len();
     let (anchors, intermediates) = top.table("trust").map(trust).unwrap_or_default();
     let manifest = Manifest {
         host: top.parsed("host"),
@@ -102,6 +107,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Manifest, Vec<CaptureError>), Vec<Ca
         users: top.tables("user").into_iter().filter_map(user).collect(),
         key_registrations: top.tables("key_registration").into_iter().filter_map(key_registration).collect(),
         files: top.has("file").then_some(files),
+        files_left_out,
         anchors,
         intermediates,
         directory: top.table("directory").map(directory),
@@ -334,6 +340,7 @@ mod tests {
         assert_eq!(problems.len(), 12, "{problems:#?}");
         assert_eq!(manifest.roles, Some(vec![Role::Endpoint]));
         assert_eq!(manifest.files, Some(vec![]), "a file with a mistaken entry is not read under another meaning");
+        assert_eq!(manifest.files_left_out, 2);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl CapturedMachine {
 /// Reads a folder of captures. `now` bounds which times in key credentials are believed; certificate chains are verified
 /// as of the time they were taken.
 ///
-/// Blocks; at most [`MAX_MACHINES`] machines of at most 256 files of at most 1 MiB each.
+/// Blocks; at most [`MAX_MACHINES`] machines of at most 4,096 files, 1 MiB each and 64 MiB together.
 pub fn load(dir: &Path, now: Timestamp) -> CaptureSet {
     let mut set = CaptureSet::default();
     let folders = match machine_folders(dir, &mut set.problems) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{MAX_FILE_BYTES, MAX_FILES};
+use super::files::{MAX_FILE_BYTES, MAX_FILES, MAX_MACHINE_BYTES};
 use super::{FileKind, MANIFEST, MAX_MACHINES};
 
 /// One thing wrong with a capture, and where.
@@ -59,11 +59,14 @@ pub enum CaptureError {
     #[error("the file has more than {MAX_FILE_BYTES} bytes")]
     TooLarge,
     /// The folder holds too many files.
-    #[error("the folder holds {found} files (at most {MAX_FILES} are read)")]
+    #[error("the folder holds {found} files (only the first {MAX_FILES} are read)")]
     TooManyFiles {
         /// How many.
         found: usize,
     },
+    /// The files of a machine exceed the bound together.
+    #[error("with it the files of this machine have more than {MAX_MACHINE_BYTES} bytes, so it is not read")]
+    TooMuch,
     /// Too many machines.
     #[error("the folder holds {found} machines (only the first {MAX_MACHINES} are read)")]
     TooManyMachines {
@@ -164,9 +167,9 @@ pub enum CaptureError {
         found: usize,
     },
     /// The directory's inventory was called complete and is not.
-    #[error("`directory.complete` is set, and {files} of its files could not be read: it is taken as incomplete")]
+    #[error("`directory.complete` is set, and {files} of its files were not read: it is taken as incomplete")]
     Incomplete {
-        /// How many files failed.
+        /// How many files.
         files: usize,
     },
 }
