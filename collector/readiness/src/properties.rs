@@ -393,6 +393,30 @@ proptest! {
     }
 
     #[test]
+    fn a_gap_never_makes_a_host_or_its_people_ready(
+        hosts in some_hosts(), which in any::<prop::sample::Index>(), observation in any::<usize>(),
+    ) {
+        let policy = Policy::default();
+        let whole = &hosts[which.index(hosts.len())];
+        let gapped = with_gap(whole, observation);
+        let ready = |host: &Host| {
+            let judgements = judge(&host.facts(), &policy, now());
+            let counts = |standing| matches!(standing, Standing::Ready | Standing::Advisory);
+            let own = HostStanding::new(host.facts.host.clone(), &judgements, false, false, &policy);
+            let people = host.facts.users().into_iter().filter_map(|sid| {
+                let sight = UserOnHost::new(HostNo(1), sid, &judgements, now(), false, &policy)?;
+                Some((sid.clone(), counts(sight.standing)))
+            });
+            (counts(own.standing), people.collect::<BTreeMap<Sid, bool>>())
+        };
+        let ((host_before, people_before), (host_after, people_after)) = (ready(whole), ready(&gapped));
+        prop_assert!(host_before || !host_after);
+        for (sid, after) in people_after {
+            prop_assert!(people_before[&sid] || !after, "{sid} by {gapped:?}");
+        }
+    }
+
+    #[test]
     fn a_verdict_holds_until_the_time_it_names(choices in any::<Choices>(), days in 0_i64..120) {
         let host = host(1, &choices);
         let policy = Policy::default();

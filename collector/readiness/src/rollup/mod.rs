@@ -589,6 +589,10 @@ mod tests {
         };
         assert_eq!(on_host(ada().as_str()), Some(Standing::Ready));
         assert_eq!(on_host("S-1-5-18"), None);
+        let gap =
+            [judged("prt.present", crate::Judged::User(ada()), Verdict::unknown("a", "b")), judgements[0].clone()];
+        let sight = UserOnHost::new(HostNo(1), &ada(), &gap, now(), false, &Policy::default()).unwrap();
+        assert_eq!((sight.standing, sight.unknown.iter().count()), (Standing::Unknown, 1));
         assert_eq!(on_host("S-1-0-0"), None);
         let host = HostStanding::new("pc1".parse().unwrap(), &judgements, false, false, &policy);
         assert_eq!((host.standing, host.worst, host.verdicts.len()), (Standing::Ready, Some("join.type"), 4));
