@@ -16,6 +16,7 @@ mod policy;
 mod properties;
 mod rollup;
 mod verdict;
+mod waiver;
 
 pub use crate::check::{
     CHECKS, Check, Page, Scope, Severity, check_by_id, index_markdown, nearest_check, page_markdown,
@@ -23,9 +24,10 @@ pub use crate::check::{
 pub use crate::facts::{DcState, Facts, ForestFacts, HostFacts, KeyInventory, SiteFacts};
 pub use crate::freshness::{Freshness, held, is_stale, stale_at};
 pub use crate::judge::{judge, judge_site};
-pub use crate::policy::{InvalidPolicy, Policy, SiteOverride, SitePolicy, TrustType, Waiver, apply_waivers};
+pub use crate::policy::{InvalidPolicy, Policy, SiteOverride, SitePolicy, TrustType};
 pub use crate::rollup::{
     CheckCounts, CheckSet, Coverage, Gate, HostStanding, Population, Reason, Rollout, SilentDc, SiteReadiness,
     StandingCounts, Tally, TallyCounts, UserOnHost, UserStanding, rollup,
 };
 pub use crate::verdict::{Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict};
+pub use crate::waiver::{Waiver, apply_waivers};
