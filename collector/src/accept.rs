@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use muster_proto::link::{self, Chain};
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Sleep, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -27,7 +27,6 @@ use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
 
 use crate::config::ConnectionLimits;
-use crate::identity::handshake_reason;
 
 /// Length of the HTTP/2 client connection preface (RFC 9113 section 3.4), in bytes.
 const PREFACE_BYTES: usize = 24;
@@ -214,10 +213,10 @@ impl<C: CheckPeer> Door<C> {
             }
             Security::Tls(configs) => {
                 let config = Arc::clone(&configs.borrow());
-                let tls = TlsAcceptor::from(config)
-                    .accept(stream)
-                    .await
-                    .map_err(|error| (handshake_reason(&error), error.to_string()))?;
+                let tls = link::accept(config, stream).await.map_err(|failed| {
+                    let detail = Chain(&failed).to_string();
+                    (failed.reason, detail)
+                })?;
                 let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
                 let peer = self.check.check(chain, remote)?;
                 Ok((Io::Tls(Box::new(tls)), peer))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use muster_proto::link::{
     Clients, Credentials, InvalidCredentials, InvalidOid, InvalidPolicy, InvalidTls, Oid, OperatorIdentity,
-    PeerIdentity, PeerPolicy, SpkiPin, load_certificates, refusal_reason, server_config,
+    PeerIdentity, PeerPolicy, SpkiPin, load_certificates, server_config,
 };
 use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
@@ -175,13 +175,5 @@ impl CheckPeer for OperatorCheck {
             Err(refused) => Operator::Nobody(format!("this is no operator's certificate: {refused}").into()),
         };
         Ok(OperatorPeer(operator))
-    }
-}
-
-/// The word for counting of a handshake that failed.
-pub(crate) fn handshake_reason(error: &std::io::Error) -> &'static str {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(error) => refusal_reason(error),
-        None => "connection-lost",
     }
 }

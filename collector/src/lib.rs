@@ -11,6 +11,7 @@ pub mod identity;
 pub mod ingest;
 mod inventory;
 pub mod judge;
+pub mod maintain;
 pub mod merge;
 pub mod pki;
 pub mod policy_state;

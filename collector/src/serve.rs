@@ -11,11 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use muster_evidence::limits;
 use muster_proto::FILE_DESCRIPTOR_SET;
 use muster_proto::link::telemetry::{self, LogFormat, TelemetryError};
 use muster_proto::v1::readiness_service_server::ReadinessServiceServer;
-use muster_proto::v1::report_service_server::ReportServiceServer;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +24,8 @@ use crate::accept::{self, AcceptCounts, ListenError, Security};
 use crate::cli;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConnectionLimits};
-use crate::core::{Core, CoreError};
+use crate::core::{Core, StartError};
+use crate::ingest;
 use crate::identity::{self, IdentityError, OperatorCheck, ProbeCheck};
 use crate::maintain;
 use crate::settings::Settings;
@@ -90,7 +89,7 @@ pub enum ServeError {
     Store(#[from] StoreError),
     /// The core cannot start.
     #[error(transparent)]
-    Core(#[from] CoreError),
+    Core(#[from] StartError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -161,7 +160,8 @@ pub struct Collector {
     pub operators: Vec<SocketAddr>,
     /// Connections that were refused on the probes' side.
     pub probe_counts: Arc<AcceptCounts>,
-    core: Arc<Core>,
+    core: Core,
+    background: tokio::task::JoinHandle<()>,
     tasks: tokio::task::JoinSet<Result<(), ServeError>>,
     stop: CancellationToken,
     /// Kept so that the listeners can be given new settings, and since they end when it is dropped.
@@ -204,7 +204,10 @@ impl Collector {
             sites,
             ..Settings::default()
         };
-        let core = Core::start(opened, Arc::clone(&clock), settings, policy_text, stop.clone()).await?;
+        let progress = |hosts: u64| info!(hosts, "loading");
+        let core =
+            Core::start(opened.store, Arc::clone(&clock), settings, policy_text.as_deref(), &progress).await?;
+        let background = tokio::spawn(core.clone().run(stop.clone()));
 
         let mut tasks = tokio::task::JoinSet::new();
         let mut tls = Vec::new();
@@ -215,10 +218,7 @@ impl Collector {
         let check = Arc::new(ProbeCheck { policy: probe_trust.policy, clock: Arc::clone(&clock) });
         let limits = config.probes.limits;
         let incoming = accept::accept(probe_sockets, &Security::Tls(configs), limits, &check, &probe_counts, &stop);
-        let reports = ReportServiceServer::new(core.report_service())
-            .max_decoding_message_size(limits::REPORT_BYTES)
-            .max_encoding_message_size(limits::REPORT_BYTES);
-        let serving = server(limits).add_service(reports);
+        let serving = server(limits).add_service(ingest::service(core.clone()));
         let until = stop.clone();
         tasks.spawn(async move {
             serving
@@ -247,7 +247,7 @@ impl Collector {
         let counts = Arc::new(AcceptCounts::default());
         let incoming = accept::accept(operator_sockets, &security, limits, &check, &counts, &stop);
         let serving = server(limits)
-            .add_service(ReadinessServiceServer::new(Api::new(Arc::clone(&core))))
+            .add_service(ReadinessServiceServer::new(Api::new(core.clone())))
             .add_service(tonic::service::interceptor::InterceptedService::new(health_service, operators_only))
             .add_service(tonic::service::interceptor::InterceptedService::new(reflection, operators_only));
         let until = stop.clone();
@@ -258,11 +258,11 @@ impl Collector {
                 .map_err(|cause| ServeError::Transport { listener: "operators'", cause })
         });
         info!(?probes, ?operators, version = env!("CARGO_PKG_VERSION"), "serving");
-        Ok(Self { probes, operators, probe_counts, core, tasks, stop, _tls: tls })
+        Ok(Self { probes, operators, probe_counts, core, background, tasks, stop, _tls: tls })
     }
 
     /// The core, for those who look at it from inside the process.
-    pub fn core(&self) -> &Arc<Core> {
+    pub const fn core(&self) -> &Core {
         &self.core
     }
 
@@ -282,7 +282,9 @@ impl Collector {
             info!("calls under way were cut off");
         }
         self.tasks.abort_all();
-        if let Err(error) = self.core.close().await {
+        // Background work writes last-seen times before it ends.
+        let _ = self.background.await;
+        if let Err(error) = self.core.store().close().await {
             error!(error = %muster_proto::link::Chain(&error), "the store did not close cleanly");
             return Err(error.into());
         }
@@ -344,7 +346,10 @@ pub fn recount(config: &Config, repair: bool) -> ExitCode {
     let bar = progress("hosts");
     let shown = bar.clone();
     let done = on_store(config, async move |store| {
-        let count = |host: &store::StoredHost| crate::totals::counters_of(&host.record, &host.verdicts);
+        let count = |host: &store::StoredHost| {
+            let counters = crate::totals::counters_of(&host.record, &host.verdicts);
+            counters.into_iter().map(|(counter, by)| store::CounterDelta { counter, by }).collect()
+        };
         let recount = maintain::recount(store.as_ref(), count, &|hosts| shown.set_position(hosts)).await?;
         if repair && !recount.differences.is_empty() {
             store.set_totals(recount.counted.clone().into_iter().collect()).await?;

@@ -301,11 +301,11 @@ impl ReadinessService for Api {
         Ok(Response::new(v1::GetSiteResponse {
             site: Some(wire::site(&site)),
             dcs: site.dc_rows.iter().map(|dc| wire::site_dc(dc)).collect(),
-            checks: site.checks.iter().map(wire::check_counts).collect(),
+            checks: wire::check_counts(&site),
             snapshot: snapshot.number,
             as_of_ms: snapshot.as_of.unix_ms(),
             policy_revision: snapshot.policy_revision,
-            dcs_missing: site.dcs_missing.iter().map(ToString::to_string).collect(),
+            dcs_missing: site.readiness.coverage.dcs_missing.iter().map(ToString::to_string).collect(),
         }))
     }
 

@@ -3,15 +3,15 @@
 use muster_evidence::{Role, SiteRef, Timestamp};
 use muster_proto::{convert, v1};
 use muster_readiness::derive::capability::Capability;
-use muster_readiness::{Rollout, Standing};
+use muster_readiness::{CHECKS, Rollout, Standing, StandingCounts};
 
-use crate::snapshot::{CheckCounts, Counts, DcSnapshot, SiteReason, SiteSnapshot, Snapshot};
+use crate::snapshot::{DcSnapshot, SiteReason, SiteSnapshot, Snapshot};
 use crate::table::{Cell, Row, Table};
 use crate::verdict::{standing_to_wire, verdict_to_wire};
 
 /// Counts by standing.
-pub(super) fn counts(counts: &Counts) -> v1::StandingCounts {
-    let Counts { ready, advisory, blocked, unknown, not_applicable } = *counts;
+pub(super) const fn counts(counts: &StandingCounts) -> v1::StandingCounts {
+    let StandingCounts { ready, advisory, blocked, unknown, not_applicable } = *counts;
     v1::StandingCounts { ready, advisory, blocked, unknown, not_applicable }
 }
 
@@ -42,50 +42,55 @@ pub(super) fn rollout_from(number: i32) -> Option<Rollout> {
 }
 
 /// A reason.
-pub(super) fn reason(reason: &SiteReason) -> v1::SiteReason {
+pub(super) fn reason(site_reason: &SiteReason) -> v1::SiteReason {
+    let SiteReason { reason, since } = site_reason;
     v1::SiteReason {
-        check: reason.check.to_owned(),
+        check: reason.check.to_string(),
         standing: standing_to_wire(reason.standing).into(),
         text: reason.text.clone(),
-        remedy: reason.remedy.clone(),
+        remedy: reason.remedy.to_string(),
         hosts: reason.hosts.iter().map(ToString::to_string).collect(),
         host_count: reason.host_count,
         users_affected: reason.users_affected,
-        since_ms: reason.since.unix_ms(),
+        since_ms: since.map(Timestamp::unix_ms),
         in_gate: reason.in_gate,
     }
 }
 
 /// A site of a snapshot.
 pub(super) fn site(site: &SiteSnapshot) -> v1::Site {
+    let (population, coverage) = (&site.readiness.population, &site.readiness.coverage);
     v1::Site {
         id: site.site.as_ref().map(site_id),
         rollout: rollout(site.readiness.rollout).into(),
         rollout_since_ms: site.rollout_since.unix_ms(),
         gate: standing_to_wire(site.readiness.gate.standing).into(),
-        users: Some(counts(&site.users)),
-        users_quiet: site.users_quiet,
-        endpoints: Some(counts(&site.endpoints)),
-        endpoints_quiet: site.endpoints_quiet,
-        dcs_expected: site.dcs_expected.unwrap_or_default(),
-        dcs_fresh: site.dcs_fresh,
-        inventory_known: site.dcs_expected.is_some(),
-        endpoints_expected: site.endpoints_expected,
-        endpoints_fresh: site.endpoints_fresh,
+        users: Some(counts(&population.users)),
+        users_quiet: population.users_quiet,
+        endpoints: Some(counts(&population.endpoints)),
+        endpoints_quiet: population.endpoints_quiet,
+        dcs_expected: coverage.dcs_expected.unwrap_or_default(),
+        dcs_fresh: coverage.dcs_fresh,
+        inventory_known: coverage.dcs_expected.is_some(),
+        endpoints_expected: coverage.endpoints_expected,
+        endpoints_fresh: coverage.endpoints_fresh,
         reasons: site.reasons.iter().map(reason).collect(),
         qualifiers: site.readiness.qualifiers.iter().map(ToString::to_string).collect(),
-        dcs_reporting: site.dcs_reporting,
-        users_seen: site.users.total(),
+        dcs_reporting: coverage.dcs_reporting,
+        users_seen: population.users_seen,
     }
 }
 
-/// A check counted over a site.
-pub(super) fn check_counts(check: &CheckCounts) -> v1::CheckCounts {
-    v1::CheckCounts {
-        check: check.check.to_owned(),
-        title: check.title.to_owned(),
-        counts: Some(counts(&check.counts)),
-    }
+/// Every check counted over a site, in the order of `CHECKS`; only those that speak of anyone there.
+pub(super) fn check_counts(site: &SiteSnapshot) -> Vec<v1::CheckCounts> {
+    let counted = CHECKS.iter().zip(&site.counts.checks).filter(|(_, check)| check.verdicts != StandingCounts::default());
+    counted
+        .map(|(check, own)| v1::CheckCounts {
+            check: check.id().to_owned(),
+            title: check.title().to_owned(),
+            counts: Some(counts(&own.verdicts)),
+        })
+        .collect()
 }
 
 /// A domain controller of a site.
