@@ -2,13 +2,16 @@
 # The demo: a collector, a real probe of this machine with a software TPM, and probes that carry the raw outputs of
 # three Active Directory sites with different fates. It prints the verdicts with their reasons and stays up until
 # Ctrl-C (or ends by itself with `--once`). Everything it makes is under .demo/ and goes with it.
+#
+# MUSTER_DEMO_PORT and MUSTER_DEMO_DIR choose another port and folder, so that two can run side by side;
+# MUSTER_DEMO_KEEP=1 leaves the folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ONCE=${MUSTER_DEMO_ONCE:-}
 [ "${1:-}" = --once ] && ONCE=1
 PORT=${MUSTER_DEMO_PORT:-18443}
 OPERATOR_PORT=$((PORT + 1))
-DEMO=$PWD/.demo
+DEMO=${MUSTER_DEMO_DIR:-$PWD/.demo}
 BIN=${CARGO_TARGET_DIR:-target}/debug
 FOREST=corp.example
 
@@ -16,7 +19,8 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*" | { if [ -t 1 ]; then cat; else sed '
 fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 
 # --- build ---------------------------------------------------------------------------------------------------------------
-say "Building (the first time takes some minutes)"
+say "Setting up what is missing, and building (the first time takes some minutes)"
+deploy/setup.sh --profile demo
 cargo build --locked -q -p muster-probe -p muster-collector -p muster-cli
 BIN=$(cd "$BIN" && pwd)
 
@@ -31,7 +35,7 @@ stop_all() {
 }
 trap stop_all EXIT
 trap 'stop_all; exit 0' INT TERM
-if [ -e "$DEMO" ] && (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
+if (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
   trap - EXIT
   fail "port $PORT answers already: is another demo running? (MUSTER_DEMO_PORT chooses another)"
 fi
@@ -195,7 +199,7 @@ cat <<TXT
   muster user S-1-5-21-3402785121-1195827043-2687511903-1104   a user whose key reached the directory
   muster transitions                      what changed, when and why
   muster watch                            follow the changes
-  $BIN/muster-probe check --captures .demo/captures/lyon     the same judgement without a collector
+  $BIN/muster-probe check --captures $DEMO/captures/lyon     the same judgement without a collector
 TXT
 if [ -n "$ONCE" ]; then
   say "Done"
