@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_evidence::{Evidence, Forest, InventoryItem, InventoryPart, Outcome, Role, Sid, SiteRef, Timestamp};
+use muster_evidence::{
+    Evidence, Forest, InventoryItem, InventoryPart, JoinKind, Outcome, Role, Sid, SiteName, SiteRef, Timestamp,
+};
 use muster_readiness::{
-    Facts, ForestFacts, Freshness, HostFacts, Judgement, KeyInventory, Policy, SiteFacts, Standing, check_by_id, held,
-    judge,
+    Check, Facts, ForestFacts, Freshness, HostFacts, Judgement, KeyInventory, Policy, SiteFacts, Standing, check_by_id,
+    held, judge,
 };
 
 use crate::machine::Machine;
@@ -63,12 +65,16 @@ pub struct Judged {
 }
 
 /// Judges machines that are known together: keys in the directory that one brought are read for all of its forest.
-pub fn judge_all(machines: Vec<Machine>, policy: &Policy, as_of: AsOf) -> Judged {
+///
+/// `entra_joined` says whether Entra-joined (not hybrid) endpoints are among the people served. `None` leaves it to what
+/// is seen: one such endpoint among the machines proves it for its forest, none proves nothing.
+pub fn judge_all(machines: Vec<Machine>, policy: &Policy, as_of: AsOf, entra_joined: Option<bool>) -> Judged {
     let inventories = inventories(&machines);
+    let population = Population { told: entra_joined, seen_in: entra_joined_in(&machines) };
     let mut judged = Judged::default();
     for machine in machines {
         if machine.roles.iter().any(|role| matches!(role, Role::Endpoint | Role::DomainController)) {
-            judged.machines.push(judge_one(machine, &inventories, policy, as_of));
+            judged.machines.push(judge_one(machine, &inventories, &population, policy, as_of));
         } else {
             judged.readers.push(machine);
         }
@@ -76,10 +82,43 @@ pub fn judge_all(machines: Vec<Machine>, policy: &Policy, as_of: AsOf) -> Judged
     judged
 }
 
-fn judge_one(machine: Machine, inventories: &Inventories, policy: &Policy, as_of: AsOf) -> JudgedMachine {
+/// Whether Entra-joined endpoints are among the people served.
+struct Population {
+    told: Option<bool>,
+    /// Forests and sites in which such an endpoint was seen.
+    seen_in: BTreeSet<(Option<Forest>, Option<SiteName>)>,
+}
+
+impl Population {
+    fn of(&self, machine: &Machine) -> Option<bool> {
+        self.told.or_else(|| self.seen_in.contains(&place(machine)).then_some(true))
+    }
+}
+
+fn place(machine: &Machine) -> (Option<Forest>, Option<SiteName>) {
+    (machine.identity.forest.clone(), machine.identity.site.clone())
+}
+
+fn entra_joined_in(machines: &[Machine]) -> BTreeSet<(Option<Forest>, Option<SiteName>)> {
+    let joined = |machine: &&Machine| {
+        machine.observations.iter().any(|seen| match &seen.outcome {
+            Outcome::Observed(Evidence::JoinState(join)) => join.kind() == JoinKind::EntraJoined,
+            Outcome::Observed(_) | Outcome::Absent | Outcome::Unsupported(_) | Outcome::Failed(_) => false,
+        })
+    };
+    machines.iter().filter(joined).map(place).collect()
+}
+
+fn judge_one(
+    machine: Machine,
+    inventories: &Inventories,
+    population: &Population,
+    policy: &Policy,
+    as_of: AsOf,
+) -> JudgedMachine {
     let inventory = inventory_of(&machine, inventories);
     let forest = forest_facts(&machine, inventory);
-    let site = SiteFacts::unknown(site(&machine));
+    let site = SiteFacts { entra_joined_endpoints: population.of(&machine), ..SiteFacts::unknown(site(&machine)) };
     let host = HostFacts {
         host: machine.identity.name.clone(),
         forest: machine.identity.forest.clone(),
@@ -96,7 +135,7 @@ fn judge_one(machine: Machine, inventories: &Inventories, policy: &Policy, as_of
     let mut judgements = judge(&facts, policy, judged_at);
     if let AsOf::At(_) = as_of {
         for judgement in &mut judgements {
-            let freshness = check_by_id(&judgement.check).map_or(Freshness::Endpoint, |check| check.freshness());
+            let freshness = check_by_id(&judgement.check).map_or(Freshness::Endpoint, Check::freshness);
             let seen_at = match (freshness, &forest.inventory) {
                 (Freshness::Directory, Some(inventory)) => inventory.as_of,
                 _ => machine.observed_at,
@@ -230,7 +269,13 @@ mod tests {
     fn seen(machine: &mut Machine, key: ObservationKey, evidence: Evidence) {
         let observed_at = machine.observed_at;
         let (context, origin) = (Context::UserSession, Origin::Capture);
-        machine.observations.push(Observation { key, outcome: Outcome::Observed(evidence), observed_at, context, origin });
+        machine.observations.push(Observation {
+            key,
+            outcome: Outcome::Observed(evidence),
+            observed_at,
+            context,
+            origin,
+        });
     }
 
     fn endpoint() -> Machine {
@@ -294,14 +339,14 @@ mod tests {
     #[test]
     fn a_reader_of_the_directory_is_not_judged_and_its_keys_are_read_for_the_others() {
         let Judged { machines, readers } =
-            judge_all(vec![endpoint(), reader("2026-03-02T09:00:00Z")], &Policy::default(), AsOf::Observed);
+            judge_all(vec![endpoint(), reader("2026-03-02T09:00:00Z")], &Policy::default(), AsOf::Observed, None);
         assert_eq!(readers.len(), 1);
         let [judged] = machines.as_slice() else { panic!("{machines:?}") };
         assert_eq!(judged.judged_at, at("2026-03-02T09:00:00Z"), "when the directory was read");
         let state = judged.judgements.iter().find(|judgement| judgement.check == "sync.key-state").unwrap();
         assert_ne!(state.verdict.standing(), Standing::Unknown, "{state:?}");
 
-        let alone = judge_all(vec![endpoint()], &Policy::default(), AsOf::Observed);
+        let alone = judge_all(vec![endpoint()], &Policy::default(), AsOf::Observed, None);
         let state = alone.machines[0].judgements.iter().find(|judgement| judgement.check == "sync.key-state").unwrap();
         assert_eq!(state.verdict.standing(), Standing::Unknown, "nobody read the directory: {state:?}");
     }
@@ -323,7 +368,7 @@ mod tests {
     #[test]
     fn old_evidence_is_a_gap_when_it_is_judged_today() {
         let standing = |as_of| {
-            let judged = judge_all(vec![endpoint()], &Policy::default(), as_of);
+            let judged = judge_all(vec![endpoint()], &Policy::default(), as_of, None);
             let found = judged.machines[0].judgements.iter().find(|judgement| judgement.check == "join.type").unwrap();
             found.verdict.standing()
         };

@@ -335,10 +335,7 @@ mod tests {
     }
 
     fn told(reported: &[Reported]) -> Vec<(Acknowledgement, usize)> {
-        reported
-            .iter()
-            .map(|machine| (machine.result.as_ref().unwrap().acknowledgement, machine.bodies))
-            .collect()
+        reported.iter().map(|machine| (machine.result.as_ref().unwrap().acknowledgement, machine.bodies)).collect()
     }
 
     #[tokio::test]

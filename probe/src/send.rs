@@ -69,7 +69,7 @@ pub enum SendError {
         tried: Vec<String>,
     },
     /// The collector answered and did not take the report.
-    #[error("collector refused the report ({}): {message}", code.description())]
+    #[error("collector refused the report ({}): {message}", name_of(*code))]
     Refused {
         /// The gRPC status code.
         code: Code,
@@ -293,6 +293,29 @@ impl Exchange for Sender {
 
     fn disconnect(&mut self) {
         self.client = None;
+    }
+}
+
+/// The name by which the protocol's documents call a status code.
+const fn name_of(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

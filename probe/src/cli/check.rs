@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use muster_evidence::{DnsName, HostName, Timestamp};
-use muster_readiness::{Policy, Standing};
+use muster_readiness::{Check, Policy, Standing};
 
 use super::exit::{Ended, Failed, of_standing};
 use super::layout::Page;
@@ -61,12 +61,30 @@ pub struct CheckArguments {
     /// Completes certificate chains with the issuers in these files or folders.
     #[arg(long, value_name = "PATH")]
     pub intermediates: Vec<PathBuf>,
+    /// Says whether Entra-joined (not hybrid) machines are served here: clients demand more of certificates then.
+    #[arg(long, value_enum, value_name = "yes|no")]
+    pub entra_joined: Option<Answer>,
     /// Shows one check alone, with the evidence it read and its page.
     #[arg(long, value_name = "CHECK")]
     pub explain: Option<String>,
     /// Shows checks that do not apply as well, and the sources behind ready ones.
     #[arg(long, short)]
     pub verbose: bool,
+}
+
+/// Yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Answer {
+    /// It is so.
+    Yes,
+    /// It is not.
+    No,
+}
+
+impl Answer {
+    fn is_yes(self) -> bool {
+        self == Self::Yes
+    }
 }
 
 /// Forms of the output.
@@ -136,13 +154,14 @@ pub fn check(arguments: &CheckArguments, loaded: &mut Loaded) -> Ended {
         When::Now => AsOf::At(now),
         When::At(at) => AsOf::At(at),
     };
-    let Judged { machines, readers } = judge_all(machines, &Policy::default(), as_of);
+    let Judged { machines, readers } =
+        judge_all(machines, &Policy::default(), as_of, arguments.entra_joined.map(Answer::is_yes));
     let result = Outcome { machines, readers, problems, now };
     for problem in &result.problems {
         super::say(problem);
     }
     let text = match (arguments.format, explained) {
-        (Format::Json, explained) => json::document(&result, explained.map(|check| check.id()))?,
+        (Format::Json, explained) => json::document(&result, explained.map(Check::id))?,
         (Format::Table, Some(check)) => explain::text(&result, check, Page::of_stdout())?,
         (Format::Table, None) => table::text(&result, Page::of_stdout(), arguments.verbose),
     };

@@ -39,8 +39,8 @@ pub struct Failed {
 
 impl Failed {
     /// Wrong usage or settings.
-    pub fn usage(message: impl ToString) -> Self {
-        Self { code: USAGE, message: message.to_string() }
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, message: message.into() }
     }
 
     /// An error with its causes under an exit code.

@@ -1,11 +1,13 @@
 //! `muster-probe inspect KIND FILE|-`: what a raw input parses to, as JSON.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::exit::{DATA, Ended, Failed, NO_INPUT, USAGE, chain};
 use crate::parse::{self, InputKind, MAX_INPUT_BYTES};
@@ -28,7 +30,8 @@ pub struct InspectArguments {
 fn kinds_help() -> String {
     let mut text = "Kinds:\n".to_owned();
     for kind in InputKind::ALL {
-        text.push_str(&format!("  {:<15} {}\n", kind.name(), kind.about()));
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "  {:<15} {}", kind.name(), kind.about());
     }
     text.push_str("  auto            whichever of them the content is");
     text
@@ -83,9 +86,16 @@ fn names() -> String {
 /// The kind the content is of: the one whose parser takes it.
 fn recognise(bytes: &[u8]) -> Option<InputKind> {
     // Certificates first: their marks are the surest. Each parser refuses what is not its own.
-    [InputKind::Certificate, InputKind::Dsregcmd, InputKind::KeyCredential]
-        .into_iter()
-        .find(|kind| parse::inspect(*kind, bytes).is_ok())
+    [InputKind::Certificate, InputKind::Dsregcmd, InputKind::KeyCredential].into_iter().find(|kind| {
+        let Ok(value) = parse::inspect(*kind, bytes) else { return false };
+        match (kind, &value["content"]["values"]) {
+            // Any line may be a broken value; one that can be read says what the others were meant to be.
+            (InputKind::KeyCredential, Value::Array(values)) => {
+                values.iter().any(|value| value["credential"].is_object())
+            }
+            _ => true,
+        }
+    })
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -80,7 +80,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut columns = 0;
-    for word in text.split(|c: char| c == ' ' || c == '\n').filter(|word| !word.is_empty()) {
+    for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {
         let word: String = word.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
         let length = word.chars().count();
         if columns > 0 && columns + 1 + length > width {

@@ -62,7 +62,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The name that must stand in the collector's certificate. Left out, it is the host of the address, which \
                 is what you want unless you connect by IP address.",
         example: r#""collector.corp.example""#,
-        set: |config, value| Ok(config.collector_name = Some(parsed(value)?)),
+        set: |config, value| {
+            config.collector_name = Some(parsed(value)?);
+            Ok(())
+        },
         show: |config| config.collector_name.as_ref().map(|name| quoted(name.as_str())),
     },
     Setting {
@@ -71,7 +74,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The probe's certificate followed by its intermediates, PEM. It proves which machine reports. It is read \
                 again for every connection, so a renewed certificate needs no restart.",
         example: r#""/etc/muster/probe.pem""#,
-        set: |config, value| Ok(config.identity.certificate = Some(path(value)?)),
+        set: |config, value| {
+            config.identity.certificate = Some(path(value)?);
+            Ok(())
+        },
         show: |config| config.identity.certificate.as_ref().map(|path| quoted(&path.to_string_lossy())),
     },
     Setting {
@@ -79,7 +85,10 @@ pub const SETTINGS: &[Setting] = &[
         form: "path",
         about: "The private key of that certificate, PEM. Only the probe's account should be able to read it.",
         example: r#""/etc/muster/probe.key""#,
-        set: |config, value| Ok(config.identity.key = Some(path(value)?)),
+        set: |config, value| {
+            config.identity.key = Some(path(value)?);
+            Ok(())
+        },
         show: |config| config.identity.key.as_ref().map(|path| quoted(&path.to_string_lossy())),
     },
     Setting {
@@ -88,7 +97,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The CA certificates that may have issued the collector's certificate, PEM. The system's own store is \
                 never used.",
         example: r#""/etc/muster/collector-ca.pem""#,
-        set: |config, value| Ok(config.identity.collector_ca = Some(path(value)?)),
+        set: |config, value| {
+            config.identity.collector_ca = Some(path(value)?);
+            Ok(())
+        },
         show: |config| config.identity.collector_ca.as_ref().map(|path| quoted(&path.to_string_lossy())),
     },
     Setting {
@@ -97,7 +109,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The folder in which the probe keeps its install id, the number of its last report and what the collector \
                 has acknowledged. It must be on a disk that survives a restart, and belongs to one probe.",
         example: r#""/var/lib/muster-probe""#,
-        set: |config, value| Ok(config.state_dir = path(value)?),
+        set: |config, value| {
+            config.state_dir = path(value)?;
+            Ok(())
+        },
         show: |config| Some(quoted(&config.state_dir.to_string_lossy())),
     },
     Setting {
@@ -106,7 +121,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The name of this machine. Left out, reports carry the name in the probe's certificate, and `check` uses \
                 the name the system gives itself.",
         example: r#""pc-0417.corp.example""#,
-        set: |config, value| Ok(config.host = Some(parsed(value)?)),
+        set: |config, value| {
+            config.host = Some(parsed(value)?);
+            Ok(())
+        },
         show: |config| config.host.as_ref().map(|host| quoted(host.as_str())),
     },
     Setting {
@@ -115,7 +133,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The Active Directory site this machine stands in. The directory's own subnets win where the collector \
                 knows them.",
         example: r#""HQ""#,
-        set: |config, value| Ok(config.site = Some(parsed(value)?)),
+        set: |config, value| {
+            config.site = Some(parsed(value)?);
+            Ok(())
+        },
         show: |config| config.site.as_ref().map(|site| quoted(site.as_str())),
     },
     Setting {
@@ -124,7 +145,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The forest this machine belongs to, by the name of its root domain. Left out, a declared domain \
                 controller's own domain is taken for it.",
         example: r#""corp.example""#,
-        set: |config, value| Ok(config.forest = Some(parsed(value)?)),
+        set: |config, value| {
+            config.forest = Some(parsed(value)?);
+            Ok(())
+        },
         show: |config| config.forest.as_ref().map(|forest| quoted(forest.as_str())),
     },
     Setting {
@@ -133,7 +157,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The roles to claim (`endpoint`, `domain-controller`, `directory`, `sync-server`, `relay`) instead of \
                 those the probe finds itself. Every role but `endpoint` needs a grant at the collector.",
         example: r#"["endpoint"]"#,
-        set: |config, value| Ok(config.roles = Some(list(value, role)?.into_iter().collect())),
+        set: |config, value| {
+            config.roles = Some(list(value, role)?.into_iter().collect());
+            Ok(())
+        },
         show: |config| config.roles.as_ref().map(show_roles),
     },
     Setting {
@@ -158,7 +185,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "Where the system's files begin. Another folder than `/` judges a mounted image instead of the running \
                 system.",
         example: r#""/mnt/image""#,
-        set: |config, value| Ok(config.root = path(value)?),
+        set: |config, value| {
+            config.root = path(value)?;
+            Ok(())
+        },
         show: |config| Some(quoted(&config.root.to_string_lossy())),
     },
     Setting {
@@ -167,7 +197,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The full name of the domain controller this probe stands for. Setting it makes the probe a \
                 `domain-controller` as well; its certificates are compared with this name.",
         example: r#""dc01.corp.example""#,
-        set: |config, value| Ok(config.domain_controller.fqdn = Some(parsed(value)?)),
+        set: |config, value| {
+            config.domain_controller.fqdn = Some(parsed(value)?);
+            Ok(())
+        },
         show: |config| config.domain_controller.fqdn.as_ref().map(|name| quoted(name.as_str())),
     },
     Setting {
@@ -175,7 +208,10 @@ pub const SETTINGS: &[Setting] = &[
         form: "DNS name",
         about: "The DNS name of its domain. Left out, it is the full name without the first label.",
         example: r#""corp.example""#,
-        set: |config, value| Ok(config.domain_controller.domain = Some(parsed(value)?)),
+        set: |config, value| {
+            config.domain_controller.domain = Some(parsed(value)?);
+            Ok(())
+        },
         show: |config| config.domain_controller.domain.as_ref().map(|name| quoted(name.as_str())),
     },
     Setting {
@@ -195,7 +231,10 @@ pub const SETTINGS: &[Setting] = &[
         form: "`true` or `false`",
         about: "Whether it is a read-only domain controller. Left out, it is not known.",
         example: "false",
-        set: |config, value| Ok(config.domain_controller.read_only = Some(boolean(value)?)),
+        set: |config, value| {
+            config.domain_controller.read_only = Some(boolean(value)?);
+            Ok(())
+        },
         show: |config| config.domain_controller.read_only.map(|value| value.to_string()),
     },
     Setting {
@@ -204,7 +243,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "Domain controllers whose certificate is looked at live: by TLS on 636 (taken where no port is given), by \
                 StartTLS on 389.",
         example: r#"["dc01.corp.example:636"]"#,
-        set: |config, value| Ok(config.dc = list(value, parsed)?),
+        set: |config, value| {
+            config.dc = list(value, parsed)?;
+            Ok(())
+        },
         show: |config| (!config.dc.is_empty()).then(|| show_list(&config.dc)),
     },
     Setting {
@@ -213,7 +255,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "Files and folders with certificates exported from the domain controller's store `LocalMachine\\My`, PEM \
                 or DER.",
         example: r#"["/srv/muster/dc01"]"#,
-        set: |config, value| Ok(config.certificates = list(value, path)?),
+        set: |config, value| {
+            config.certificates = list(value, path)?;
+            Ok(())
+        },
         show: |config| show_paths(&config.certificates),
     },
     Setting {
@@ -222,7 +267,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "Files and folders with the trusted root certificates that chains of domain controller certificates must \
                 end in. Left out, chains are not verified, and the check says so.",
         example: r#"["/srv/muster/roots"]"#,
-        set: |config, value| Ok(config.anchors = list(value, path)?),
+        set: |config, value| {
+            config.anchors = list(value, path)?;
+            Ok(())
+        },
         show: |config| show_paths(&config.anchors),
     },
     Setting {
@@ -230,7 +278,10 @@ pub const SETTINGS: &[Setting] = &[
         form: "list of paths",
         about: "Files and folders with further issuing certificates, by which chains are completed up to an anchor.",
         example: r#"["/srv/muster/issuers"]"#,
-        set: |config, value| Ok(config.intermediates = list(value, path)?),
+        set: |config, value| {
+            config.intermediates = list(value, path)?;
+            Ok(())
+        },
         show: |config| show_paths(&config.intermediates),
     },
     Setting {
@@ -239,7 +290,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "A folder with raw outputs taken on other machines. `once` and `run` report each of those machines; for \
                 machines other than this one the probe needs the role `relay` granted at the collector.",
         example: r#""/srv/muster/captures""#,
-        set: |config, value| Ok(config.captures = Some(path(value)?)),
+        set: |config, value| {
+            config.captures = Some(path(value)?);
+            Ok(())
+        },
         show: |config| config.captures.as_ref().map(|path| quoted(&path.to_string_lossy())),
     },
     Setting {
@@ -248,7 +302,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "Sources that are not run (`tpm`, `operating-system`, `join`, `domain-controller`, `dc-certificate`). \
                 What they would have told is then unknown.",
         example: r#"["tpm"]"#,
-        set: |config, value| Ok(config.sources_disabled = list(value, source)?.into_iter().collect()),
+        set: |config, value| {
+            config.sources_disabled = list(value, source)?.into_iter().collect();
+            Ok(())
+        },
         show: |config| (!config.sources_disabled.is_empty()).then(|| show_list(&config.sources_disabled)),
     },
     Setting {
@@ -257,7 +314,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The time between reports until the collector has said when to report. Every wait is drawn at random \
                 between half and one and a half times the interval, so that a fleet does not report in step.",
         example: r#""15m""#,
-        set: |config, value| Ok(config.report.interval = bounded(value)?),
+        set: |config, value| {
+            config.report.interval = bounded(value)?;
+            Ok(())
+        },
         show: |config| Some(quoted(&format_duration(config.report.interval))),
     },
     Setting {
@@ -265,7 +325,10 @@ pub const SETTINGS: &[Setting] = &[
         form: "duration",
         about: "The shortest interval a collector may ask for; a shorter one is taken as this.",
         example: r#""10s""#,
-        set: |config, value| Ok(config.report.interval_min = bounded(value)?),
+        set: |config, value| {
+            config.report.interval_min = bounded(value)?;
+            Ok(())
+        },
         show: |config| Some(quoted(&format_duration(config.report.interval_min))),
     },
     Setting {
@@ -274,7 +337,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "The longest interval a collector may ask for; a longer one is taken as this. It also bounds the waits \
                 after failures.",
         example: r#""4h""#,
-        set: |config, value| Ok(config.report.interval_max = bounded(value)?),
+        set: |config, value| {
+            config.report.interval_max = bounded(value)?;
+            Ok(())
+        },
         show: |config| Some(quoted(&format_duration(config.report.interval_max))),
     },
     Setting {
@@ -282,7 +348,10 @@ pub const SETTINGS: &[Setting] = &[
         form: "duration",
         about: "How long connecting to one collector, and the answer to one report, may take.",
         example: r#""30s""#,
-        set: |config, value| Ok(config.report.timeout = bounded(value)?),
+        set: |config, value| {
+            config.report.timeout = bounded(value)?;
+            Ok(())
+        },
         show: |config| Some(quoted(&format_duration(config.report.timeout))),
     },
     Setting {
@@ -291,7 +360,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or a filter by module such as \
                 `muster_probe=debug,info`.",
         example: r#""info""#,
-        set: |config, value| Ok(config.log.filter = text(value)?.to_owned()),
+        set: |config, value| {
+            text(value)?.clone_into(&mut config.log.filter);
+            Ok(())
+        },
         show: |config| Some(quoted(&config.log.filter)),
     },
     Setting {

@@ -55,12 +55,8 @@ fn run(folder: &Path, arguments: &[&str]) -> Said {
 }
 
 fn run_with_input(folder: &Path, arguments: &[&str], input: &[u8]) -> Said {
-    let mut child = probe(folder, arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        probe(folder, arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap().into()
 }

@@ -1,7 +1,7 @@
 //! The result of a check as a document for programs. `docs/check-json.md` describes it; fields are only added.
 
-use muster_evidence::{Kind, Observation, Origin, Role, Timestamp};
-use muster_readiness::{Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict, check_by_id};
+use muster_evidence::{Forest, Kind, Observation, Origin, Role, SiteName, Text, Timestamp};
+use muster_readiness::{Check, Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict, check_by_id};
 use serde::Serialize;
 
 use super::Outcome;
@@ -123,8 +123,8 @@ fn machine<'a>(judged: &'a JudgedMachine, only: Option<&str>) -> MachineEntry<'a
     let wanted = |judgement: &&Judgement| only.is_none_or(|id| judgement.check == id);
     MachineEntry {
         host: machine.identity.name.as_str(),
-        forest: machine.identity.forest.as_ref().map(|forest| forest.as_str()),
-        site: machine.identity.site.as_ref().map(|site| site.as_str()),
+        forest: machine.identity.forest.as_ref().map(Forest::as_str),
+        site: machine.identity.site.as_ref().map(SiteName::as_str),
         roles: machine.roles.iter().map(|role: &Role| role.name()).collect(),
         origin: machine.origin,
         observed_at: machine.observed_at,
@@ -149,14 +149,13 @@ fn machine<'a>(judged: &'a JudgedMachine, only: Option<&str>) -> MachineEntry<'a
 fn check<'a>(judgement: &'a Judgement, judged: &'a JudgedMachine) -> CheckEntry<'a> {
     CheckEntry {
         check: &judgement.check,
-        title: check_by_id(&judgement.check).map(|check| check.title()).unwrap_or_default(),
+        title: check_by_id(&judgement.check).map(Check::title).unwrap_or_default(),
         subject: match &judgement.subject {
             Judged::Host => Subject::Host,
             Judged::Site => Subject::Site,
-            Judged::User(sid) => Subject::User {
-                sid: sid.as_str(),
-                account: judged.machine.accounts.get(sid).map(|account| account.as_str()),
-            },
+            Judged::User(sid) => {
+                Subject::User { sid: sid.as_str(), account: judged.machine.accounts.get(sid).map(Text::as_str) }
+            }
         },
         standing: judgement.verdict.standing(),
         words: match &judgement.verdict {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use muster_evidence::{Origin, Sid, Timestamp};
-use muster_readiness::{Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict, check_by_id};
+use muster_readiness::{Check, Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict, check_by_id};
 
 use super::Outcome;
 use crate::cli::layout::{Page, count, date, labelled, minute, span, wrap};
@@ -17,6 +17,8 @@ const LABEL_WIDTH: usize = 9;
 const INDENT: usize = 4;
 /// Columns before a list of checks: the word of a standing has eight, stands two in, and a blank follows it.
 const LIST_LEFT: usize = 11;
+/// How gaps begin to name the one thing about a site that a person at the command line can tell.
+const ENTRA_JOINED: &str = "Entra-joined endpoints";
 /// A day, in milliseconds.
 const DAY_MS: i64 = 86_400_000;
 
@@ -85,7 +87,9 @@ fn read_directory(reader: &Machine, page: Page) -> String {
         ),
         None => "brought nothing that can be judged".to_owned(),
     };
-    format!("{}: {told}\n", page.strong(reader.identity.name.as_str()))
+    let mut text = wrap(&format!("{}: {told}", reader.identity.name), page.width).join("\n");
+    text.push('\n');
+    text
 }
 
 /// The verdicts of one check on a machine.
@@ -174,7 +178,7 @@ fn of(judged: &JudgedMachine, standing: Standing) -> impl Iterator<Item = &Judge
 
 fn finding(judgement: &Judgement, judged: &JudgedMachine, page: Page) -> String {
     let standing = judgement.verdict.standing();
-    let title = check_by_id(&judgement.check).map(|check| check.title()).unwrap_or_default();
+    let title = check_by_id(&judgement.check).map(Check::title).unwrap_or_default();
     let mut text = format!(
         "  {} {}{}\n",
         page.standing(standing, &format!("{:<8}", standing.name().to_uppercase())),
@@ -200,6 +204,9 @@ fn finding(judgement: &Judgement, judged: &JudgedMachine, page: Page) -> String 
         Verdict::Unknown(Gap { missing, why }) => {
             say("missing", missing);
             say("why", why);
+            if missing.contains(ENTRA_JOINED) {
+                say("answer", "repeat with --entra-joined yes or --entra-joined no");
+            }
         }
         Verdict::NotApplicable(NotApplicable { reason }) => say("reason", reason),
         Verdict::Ready => {}
@@ -285,7 +292,7 @@ fn ready(judged: &JudgedMachine, page: Page, verbose: bool) -> String {
     if verbose {
         let mut text = "\n".to_owned();
         for judgement in ready {
-            let title = check_by_id(&judgement.check).map(|check| check.title()).unwrap_or_default();
+            let title = check_by_id(&judgement.check).map(Check::title).unwrap_or_default();
             let subject =
                 subject(judgement, &judged.machine).map(|subject| format!(" ({subject})")).unwrap_or_default();
             let _ = writeln!(text, "  {label} {}{subject}", page.strong(&judgement.check));
@@ -351,9 +358,8 @@ fn summary(result: &Outcome, page: Page) -> String {
         text.push_str(&parts.join(", "));
     }
     if !result.problems.is_empty() {
-        let what = count(result.problems.len(), "input could not be read", "inputs could not be read");
-        let _ = write!(text, "; {}", page.standing(Standing::Unknown, &what));
-        text.push_str(" (named above, on standard error)");
+        let what = count(result.problems.len(), "input not read", "inputs not read");
+        let _ = write!(text, "; {} (see standard error)", page.standing(Standing::Unknown, &what));
     }
     text.push('\n');
     text
