@@ -137,12 +137,12 @@ pub(super) fn inventory_items(
     map: &dyn Map,
     forest: &str,
     source: &str,
-    ids: Vec<String>,
+    ids: &[String],
 ) -> Result<Vec<(String, v1::InventoryRecord)>, StoreError> {
     let mut items = Vec::new();
     for id in ids {
-        if let Some(record) = read(map, &key::inventory_item(forest, source, &id))? {
-            items.push((id, record));
+        if let Some(record) = read(map, &key::inventory_item(forest, source, id))? {
+            items.push((id.clone(), record));
         }
     }
     Ok(items)

@@ -53,7 +53,7 @@ impl Backend for MemoryStore {
     async fn read<T, F>(&self, look: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&dyn Map) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&dyn Map) -> Result<T, StoreError> + Send + Sync + 'static,
     {
         self.shared.look(|table| look(table))
     }

@@ -23,11 +23,11 @@ pub(super) type Change<T> = Box<dyn FnOnce(&mut Draft<'_>) -> Result<T, StoreErr
 /// How a backend reads and writes.
 #[async_trait]
 pub(super) trait Backend: Send + Sync + std::fmt::Debug {
-    /// Reads the table; what is read is durable when this returns.
+    /// Reads the table; what is read is durable when this returns. May look more than once.
     async fn read<T, F>(&self, look: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&dyn Map) -> Result<T, StoreError> + Send + 'static;
+        F: Fn(&dyn Map) -> Result<T, StoreError> + Send + Sync + 'static;
 
     /// Makes changes in order, each as a whole or not at all; durable when this returns. The first error ends it, and
     /// changes before and after the one that failed may be durable.
@@ -121,7 +121,7 @@ impl<B: Backend> Store for B {
         ids: &[String],
     ) -> Result<Vec<(String, v1::InventoryRecord)>, StoreError> {
         let (forest, source, ids) = (forest.to_owned(), source.to_owned(), ids.to_vec());
-        self.read(move |map| look::inventory_items(map, &forest, &source, ids)).await
+        self.read(move |map| look::inventory_items(map, &forest, &source, &ids)).await
     }
 
     async fn checkpoint_seen(&self, mut seen: Vec<(HostNo, i64)>) -> Result<(), StoreError> {

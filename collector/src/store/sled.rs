@@ -51,6 +51,8 @@ const LEAST_RESERVE: u64 = 4 * 1024 * 1024;
 const LARGEST_RESERVE: u64 = 256 * 1024 * 1024;
 /// How long a directory's lock may take to be released by a process, or a database, that is ending.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a read is repeated because what it saw could not be made durable.
+const READS: usize = 5;
 /// How often a full disk is looked at again.
 const FULL_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -119,10 +121,11 @@ impl SledStore {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    async fn read_once<T, F>(&self, look: F) -> Result<T, StoreError>
+    /// Reads once; `None` where what was seen rests on a batch that then could not be committed.
+    async fn read_once<T, F>(&self, look: Arc<F>) -> Result<Option<T>, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&dyn Map) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&dyn Map) -> Result<T, StoreError> + Send + Sync + 'static,
     {
         let inner = Arc::clone(&self.inner);
         let read = tokio::task::spawn_blocking(move || {
@@ -138,13 +141,8 @@ impl SledStore {
         // acknowledgement before its time.
         let mut progress = self.inner.progress.subscribe();
         let reached = progress.wait_for(|progress| progress.durable >= seen || progress.lost >= seen).await;
-        match reached {
-            Ok(progress) if progress.lost < seen => Ok(result),
-            _ => Err(StoreError::Io {
-                action: "make durable what was read from",
-                cause: io::Error::other("the batch it rests on could not be committed"),
-            }),
-        }
+        let reached = reached.map_err(|_| StoreError::Closed { why: "its writer has ended".to_owned() })?;
+        Ok((reached.lost < seen).then_some(result))
     }
 }
 
@@ -164,7 +162,7 @@ impl Backend for SledStore {
     async fn read<T, F>(&self, look: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&dyn Map) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&dyn Map) -> Result<T, StoreError> + Send + Sync + 'static,
     {
         let full = self.inner.shared.look(|_| Ok(())).is_err_and(|error| matches!(error, StoreError::Full { .. }));
         if full {
@@ -172,7 +170,16 @@ impl Backend for SledStore {
             // none, the read itself says so.
             let _ = self.write::<()>(vec![Box::new(|_| Ok(()))]).await;
         }
-        self.read_once(look).await
+        let look = Arc::new(look);
+        for _ in 0..READS {
+            if let Some(result) = self.read_once(Arc::clone(&look)).await? {
+                return Ok(result);
+            }
+        }
+        Err(StoreError::Io {
+            action: "make durable what was read from",
+            cause: io::Error::other(format!("the batches it rests on could not be committed, {READS} times")),
+        })
     }
 
     async fn write<T: Send + 'static>(&self, changes: Vec<Change<T>>) -> Result<Vec<T>, StoreError> {
@@ -343,11 +350,15 @@ impl Writer {
                 self.reopen();
             }
         }
+        if self.inner.progress.borrow().durable == lost {
+            return; // It failed before readers could see anything of it.
+        }
         // A new number for what readers see from now on: what was lost must not be confused with it.
         let now = self.inner.applied.fetch_add(1, Ordering::AcqRel) + 1;
+        let readable = self.disk.is_some() && !matches!(error, StoreError::Damaged { .. });
         self.inner.progress.send_modify(|progress| {
             progress.lost = lost;
-            if self.disk.is_some() && !matches!(error, StoreError::Damaged { .. }) {
+            if readable {
                 progress.durable = now;
             }
         });
