@@ -19,8 +19,7 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*" | { if [ -t 1 ]; then cat; else sed '
 fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 
 # --- build ---------------------------------------------------------------------------------------------------------------
-say "Setting up what is missing, and building (the first time takes some minutes)"
-deploy/setup.sh --profile demo
+say "Building (the first time takes some minutes)"
 cargo build --locked -q -p muster-probe -p muster-collector -p muster-cli
 BIN=$(cd "$BIN" && pwd)
 
