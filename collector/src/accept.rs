@@ -136,9 +136,11 @@ struct Door<C> {
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    /// When a line about a peer and reason was last written, and how many were held back since.
-    lines: Mutex<HashMap<(IpAddr, &'static str), (tokio::time::Instant, u64)>>,
+    lines: Mutex<Lines>,
 }
+
+/// By peer and reason: when a line was last written, and how many were held back since.
+type Lines = HashMap<(IpAddr, &'static str), (tokio::time::Instant, u64)>;
 
 type Accepted<P> = mpsc::Sender<io::Result<PeerStream<P>>>;
 
@@ -230,7 +232,7 @@ impl<C: CheckPeer> Door<C> {
         let now = tokio::time::Instant::now();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((written, held_back)) = lines.get_mut(&(address, reason))
-            && now.duration_since(*written) < Duration::from_secs(60)
+            && now.duration_since(*written) < Duration::from_mins(1)
         {
             *held_back += 1;
             debug!(peer = %address, reason, detail, "connection refused");
@@ -386,7 +388,7 @@ mod tests {
             handshakes: 8,
             handshake_time: Duration::from_secs(5),
             preface_time: Duration::from_millis(200),
-            connection_age: Duration::from_secs(60),
+            connection_age: Duration::from_mins(1),
         }
     }
 

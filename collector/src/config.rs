@@ -183,7 +183,7 @@ pub const KEYS: &[KeyDoc] = keys! {
 };
 
 /// The most a duration between reports may be.
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 impl Config {
     /// Reads the settings from a TOML text. Relative paths are taken from `base`.
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(config.probes.tls.certificate, Path::new("/etc/muster/c.pem"));
         assert_eq!(config.probes.tls.required_eku.as_deref(), Some("1.3.6.1.5.5.7.3.2"));
         assert_eq!(config.operators.listen, ["127.0.0.1:8444".parse().unwrap()]);
-        assert_eq!(config.cadences.endpoint, Duration::from_secs(900));
+        assert_eq!(config.cadences.endpoint, Duration::from_mins(15));
         assert_eq!(config.store.backend, "sled");
     }
 

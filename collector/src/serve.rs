@@ -25,8 +25,8 @@ use crate::cli;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConnectionLimits};
 use crate::core::{Core, StartError};
-use crate::ingest;
 use crate::identity::{self, IdentityError, OperatorCheck, ProbeCheck};
+use crate::ingest;
 use crate::maintain;
 use crate::settings::Settings;
 use crate::sites::{InvalidInventory, Sites};
@@ -82,7 +82,7 @@ pub enum ServeError {
         listener: &'static str,
         /// Why.
         #[source]
-        cause: IdentityError,
+        cause: Box<IdentityError>,
     },
     /// The store cannot be used.
     #[error(transparent)]
@@ -174,14 +174,14 @@ impl Collector {
         let sites = inventory(config.inventory_file.as_deref())?;
         let policy_text = config.policy_file.as_deref().map(read).transpose()?;
         let probe_trust = identity::probe_trust(&config.probes.tls)
-            .map_err(|cause| ServeError::Identity { listener: "probes'", cause })?;
+            .map_err(|cause| ServeError::Identity { listener: "probes'", cause: Box::new(cause) })?;
         let operator_trust = config
             .operators
             .tls
             .as_ref()
             .map(|files| identity::operator_trust(files, &config.probes.tls))
             .transpose()
-            .map_err(|cause| ServeError::Identity { listener: "operators'", cause })?;
+            .map_err(|cause| ServeError::Identity { listener: "operators'", cause: Box::new(cause) })?;
         // Sockets first: an address in use is told before minutes are spent on loading.
         let probe_sockets = accept::listen(&config.probes.listen).await?;
         let operator_sockets = accept::listen(&config.operators.listen).await?;
@@ -205,8 +205,7 @@ impl Collector {
             ..Settings::default()
         };
         let progress = |hosts: u64| info!(hosts, "loading");
-        let core =
-            Core::start(opened.store, Arc::clone(&clock), settings, policy_text.as_deref(), &progress).await?;
+        let core = Core::start(opened.store, Arc::clone(&clock), settings, policy_text.as_deref(), &progress).await?;
         let background = tokio::spawn(core.clone().run(stop.clone()));
 
         let mut tasks = tokio::task::JoinSet::new();
@@ -304,7 +303,6 @@ fn server(limits: ConnectionLimits) -> Server {
 }
 
 /// Health and reflection answer operators only, like every other method of that side.
-#[expect(clippy::result_large_err, reason = "the signature is tonic's")]
 fn operators_only(request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
     crate::view::api::operator(&request)?;
     Ok(request)

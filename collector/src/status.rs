@@ -19,7 +19,7 @@ pub(crate) fn of_store(error: &StoreError) -> Status {
         | StoreError::Damaged { .. } => Status::unavailable(text),
         StoreError::Newer { .. } => Status::failed_precondition(text),
         StoreError::UnreadableRecord { .. } => Status::data_loss(text),
-        _ => Status::internal(text),
+        StoreError::UnknownBackend { .. } => Status::internal(text),
     }
 }
 

@@ -515,7 +515,7 @@ impl ReadinessService for Api {
             let effective = match parse_policy(&record.text) {
                 Ok(policy) => toml::to_string(&policy).unwrap_or_default(),
                 // An older collector took it; this one says what it thinks of it.
-                Err(problems) => problems.iter().map(|problem| format!("# {problem}\n")).collect(),
+                Err(problems) => format!("# {}\n", problems.join("\n# ")),
             };
             (record, effective)
         };

@@ -234,7 +234,7 @@ async fn open(
         // A server that answers and is refused is not passed over: the next address would hide the reason.
         return within(limit, TlsConnector::from(tls).connect(name, stream))
             .await
-            .map(|stream| Connection::Tls(Box::new(stream)))
+            .map(|stream| Connection::Tls(Box::new(Encrypted { stream, failed: None })))
             .map_err(|error| StepError::Handshake { address, source: explained(error) });
     }
     Err(failed)
@@ -279,7 +279,7 @@ impl RefusedByPeer {
 /// A connection whose errors say what an alert means.
 enum Connection {
     Plain(TcpStream),
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Tls(Box<Encrypted>),
 }
 
 /// Puts what an error of the TLS library means in its place: [`RefusedByPeer`] for an alert about our certificate,
@@ -305,11 +305,39 @@ fn explained(error: io::Error) -> io::Error {
     }
 }
 
+/// An encrypted connection that keeps why writing failed for whoever reads.
+///
+/// A collector that refuses us says why and closes. When our next bytes meet the closed connection first, the alert is
+/// still there to be read, but HTTP/2 drops an error of writing and tells its callers that of reading only. So a failed
+/// write ends quietly here, and the next read says what the collector said last.
+struct Encrypted {
+    stream: tokio_rustls::client::TlsStream<TcpStream>,
+    failed: Option<io::Error>,
+}
+
+impl Encrypted {
+    /// Keeps the reason of a failed write, preferring an alert that came before it.
+    fn keep(&mut self, cx: &mut Context<'_>, error: io::Error) {
+        let mut byte = [0; 1];
+        let read = Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut byte));
+        let said = match read {
+            Poll::Ready(Err(said)) if said.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => said,
+            Poll::Ready(_) | Poll::Pending => error,
+        };
+        self.failed = Some(explained(said));
+        // Reading and writing are one task: it must come back to read.
+        cx.waker().wake_by_ref();
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf).map_err(explained),
+            Self::Tls(tls) => match tls.failed.take() {
+                Some(error) => Poll::Ready(Err(error)),
+                None => Pin::new(&mut tls.stream).poll_read(cx, buf).map_err(explained),
+            },
         }
     }
 }
@@ -318,21 +346,33 @@ impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes).map_err(explained),
+            Self::Tls(tls) => match Pin::new(&mut tls.stream).poll_write(cx, bytes) {
+                Poll::Ready(Err(error)) => {
+                    tls.keep(cx, error);
+                    Poll::Ready(Ok(bytes.len()))
+                }
+                other => other,
+            },
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx).map_err(explained),
+            Self::Tls(tls) => match Pin::new(&mut tls.stream).poll_flush(cx) {
+                Poll::Ready(Err(error)) => {
+                    tls.keep(cx, error);
+                    Poll::Ready(Ok(()))
+                }
+                other => other,
+            },
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx).map_err(explained),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx).map_err(explained),
         }
     }
 }

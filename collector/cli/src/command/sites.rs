@@ -9,6 +9,9 @@ use crate::client::Client;
 use crate::model::{Site, Sites};
 use crate::output::{Out, ready_of};
 
+/// Most characters of a reason in the list.
+const WHY_CHARACTERS: usize = 96;
+
 pub(crate) async fn run(client: &mut Client, out: Out, forest: &str, rollouts: &[String]) -> Result<(), CommandError> {
     let rollouts: Vec<String> = rollouts.iter().map(|word| word.to_lowercase()).collect();
     let sites = client.sites(forest, &rollouts).await?;
@@ -57,15 +60,9 @@ pub(super) fn dcs(site: &Site) -> String {
     }
 }
 
-/// The first reason, and how many more there are.
+/// The first reason in short, and how many more there are; `muster site` has the rest.
 fn why(site: &Site) -> String {
-    let mut text = match site.reasons.first() {
-        Some(reason) => match reason.hosts.first() {
-            Some(host) => format!("{} on {}: {}", reason.check, crate::output::first_label(host), reason.text),
-            None => format!("{}: {}", reason.check, reason.text),
-        },
-        None => String::new(),
-    };
+    let mut text = site.reasons.first().map(|r| shortened(&format!("{}: {}", r.check, r.text))).unwrap_or_default();
     if site.reasons.len() > 1 {
         let _ = write!(text, " (and {} more)", site.reasons.len() - 1);
     }
@@ -73,4 +70,14 @@ fn why(site: &Site) -> String {
         let _ = write!(text, "{}[{}]", if text.is_empty() { "" } else { " " }, site.qualifiers.join(", "));
     }
     text
+}
+
+/// A text cut after a word where it is too long for a row among many.
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= WHY_CHARACTERS {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(WHY_CHARACTERS).collect();
+    let whole = cut.rfind(' ').map_or(cut.as_str(), |end| &cut[..end]);
+    format!("{whole} …")
 }
