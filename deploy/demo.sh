@@ -4,7 +4,7 @@
 # Ctrl-C (or ends by itself with `--once`). Everything it makes is under .demo/ and goes with it.
 #
 # MUSTER_DEMO_PORT and MUSTER_DEMO_DIR choose another port and folder, so that two can run side by side;
-# MUSTER_DEMO_KEEP=1 leaves the folder.
+# MUSTER_DEMO_KEEP=1 leaves the folder. MUSTER_DEMO_BIN names a folder with programs that are built already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ONCE=${MUSTER_DEMO_ONCE:-}
@@ -19,8 +19,12 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*" | { if [ -t 1 ]; then cat; else sed '
 fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 
 # --- build ---------------------------------------------------------------------------------------------------------------
-say "Building (the first time takes some minutes)"
-cargo build --locked -q -p muster-probe -p muster-collector -p muster-cli
+if [ -n "${MUSTER_DEMO_BIN:-}" ]; then
+  BIN=$MUSTER_DEMO_BIN
+else
+  say "Building (the first time takes some minutes)"
+  cargo build --locked -q -p muster-probe -p muster-collector -p muster-cli
+fi
 BIN=$(cd "$BIN" && pwd)
 
 # --- clean up, whatever happens ------------------------------------------------------------------------------------------
