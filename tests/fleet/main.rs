@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Scenarios across the programs, one module each: what no unit test can show.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps; the lint spares test functions only")]
+
+mod damage;
+mod demo;
+mod fates;
+mod full_disk;
+mod idle;
+mod kill;
+mod reports;
+mod restart;
+mod settings;
+mod tls;
+mod totals;
+mod walk;
