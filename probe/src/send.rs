@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use muster_evidence::{DnsName, HostName};
 use muster_proto::link::{
-    Chain, CollectorUrl, ConnectError, Credentials, InvalidCredentials, InvalidTls, InvalidUrl, Timeouts,
+    Chain, CollectorUrl, ConnectError, Credentials, InvalidCredentials, InvalidTls, InvalidUrl, LastWord, Timeouts,
     client_config, connect_as, load_certificates,
 };
 use muster_proto::v1;
@@ -124,6 +124,7 @@ pub struct Sender {
     timeouts: Timeouts,
     tls: Option<(Fingerprint, Arc<ClientConfig>)>,
     client: Option<ReportServiceClient<Channel>>,
+    last_word: LastWord,
 }
 
 #[derive(Clone, Debug)]
@@ -163,7 +164,15 @@ impl Sender {
             .map(|address| format!("https://{address}").parse())
             .collect::<Result<Vec<CollectorUrl>, InvalidUrl>>()?;
         let timeouts = Timeouts { connect: config.report.timeout, request: config.report.timeout };
-        Ok(Self { collectors, collector_name: config.collector_name.clone(), files, timeouts, tls: None, client: None })
+        Ok(Self {
+            collectors,
+            collector_name: config.collector_name.clone(),
+            files,
+            timeouts,
+            tls: None,
+            client: None,
+            last_word: LastWord::default(),
+        })
     }
 
     /// The name this probe reports under: the configured one, else the one in its certificate.
@@ -203,7 +212,9 @@ impl Sender {
         let tls = self.tls()?;
         let mut tried = Vec::new();
         for url in &self.collectors {
-            match connect_as(url, self.collector_name.as_ref(), Some(Arc::clone(&tls)), self.timeouts).await {
+            match connect_as(url, self.collector_name.as_ref(), Some(Arc::clone(&tls)), self.timeouts, &self.last_word)
+                .await
+            {
                 Ok(channel) => {
                     let client = ReportServiceClient::new(channel);
                     self.client = Some(client.clone());
@@ -220,10 +231,14 @@ impl Sender {
     /// What a status means, and whether the connection is of any more use.
     fn failed(&mut self, status: &Status) -> SendError {
         let error = explain(status, self.timeouts.request);
-        if !matches!(error, SendError::Refused { .. }) {
-            self.disconnect();
+        if matches!(error, SendError::Refused { .. }) {
+            return error;
         }
-        error
+        self.disconnect();
+        match self.last_word.take() {
+            Some(refused) => SendError::Lost { message: refused.to_string() },
+            None => error,
+        }
     }
 
     async fn chunk(
@@ -321,9 +336,16 @@ const fn name_of(code: Code) -> &'static str {
 
 /// What a status means: whether the collector said it, or the way to it.
 fn explain(status: &Status, limit: Duration) -> SendError {
-    let caused = std::error::Error::source(status).map(|cause| Chain(cause).to_string());
+    let mut cause = std::error::Error::source(status);
+    let caused = cause.map(|cause| Chain(cause).to_string());
+    while let Some(error) = cause {
+        if error.is::<tonic::TimeoutExpired>() {
+            return SendError::TimedOut { limit };
+        }
+        cause = error.source();
+    }
     match (status.code(), caused) {
-        (Code::DeadlineExceeded, _) | (Code::Cancelled, Some(_)) => SendError::TimedOut { limit },
+        (Code::DeadlineExceeded, None) => SendError::TimedOut { limit },
         // A status with a cause was made here, by the transport; the collector's own has none.
         (_, Some(message)) => SendError::Lost { message },
         (code, None) => SendError::Refused { code, message: status.message().to_owned() },

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -174,16 +174,17 @@ pub async fn connect(
     tls: Option<Arc<ClientConfig>>,
     timeouts: Timeouts,
 ) -> Result<Channel, ConnectError> {
-    connect_as(url, None, tls, timeouts).await
+    connect_as(url, None, tls, timeouts, &LastWord::default()).await
 }
 
 /// Does what [`connect`] does, and expects another name in the collector's certificate than the host of the address,
-/// for addresses that no certificate names.
+/// for addresses that no certificate names. `last_word` keeps why the collector ended the connection.
 pub async fn connect_as(
     url: &CollectorUrl,
     name: Option<&DnsName>,
     tls: Option<Arc<ClientConfig>>,
     timeouts: Timeouts,
+    last_word: &LastWord,
 ) -> Result<Channel, ConnectError> {
     let tls = match (url.secure, tls) {
         (true, None) => return Err(ConnectError::NoTls { url: url.clone() }),
@@ -200,9 +201,10 @@ pub async fn connect_as(
         .keep_alive_while_idle(true);
     let target = url.clone();
     let name = name.map_or_else(|| url.host.to_string(), ToString::to_string);
+    let last_word = last_word.clone();
     let connector = tower::service_fn(move |_: Uri| {
-        let (target, name, tls) = (target.clone(), name.clone(), tls.clone());
-        async move { open(&target, name, tls, timeouts.connect).await.map(TokioIo::new) }
+        let (target, name, tls, last_word) = (target.clone(), name.clone(), tls.clone(), last_word.clone());
+        async move { open(&target, name, tls, timeouts.connect, last_word).await.map(TokioIo::new) }
     });
     endpoint.connect_with_connector(connector).await.map_err(failed)
 }
@@ -213,6 +215,7 @@ async fn open(
     name: String,
     tls: Option<Arc<ClientConfig>>,
     limit: Duration,
+    last_word: LastWord,
 ) -> Result<Connection, StepError> {
     let host = || url.host.to_string();
     let addresses = within(limit, tokio::net::lookup_host((&*url.host, url.port)))
@@ -234,7 +237,7 @@ async fn open(
         // A server that answers and is refused is not passed over: the next address would hide the reason.
         return within(limit, TlsConnector::from(tls).connect(name, stream))
             .await
-            .map(|stream| Connection::Tls(Box::new(Encrypted { stream, failed: None })))
+            .map(|stream| Connection::Tls(Box::new(Encrypted { stream, write_failed: None, last_word })))
             .map_err(|error| StepError::Handshake { address, source: explained(error) });
     }
     Err(failed)
@@ -305,28 +308,52 @@ fn explained(error: io::Error) -> io::Error {
     }
 }
 
+/// What a collector said last about our certificate, kept beside the connection.
+///
+/// Under TLS 1.3 the refusal comes after the handshake and ends the connection, often before the first call is on its
+/// way; that call then learns only that the connection is closed. Here the reason is still to be had.
+#[derive(Clone, Debug, Default)]
+pub struct LastWord(Arc<Mutex<Option<RefusedByPeer>>>);
+
+impl LastWord {
+    /// Takes what was said since the last time.
+    pub fn take(&self) -> Option<RefusedByPeer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep(&self, error: &io::Error) {
+        if let Some(refused) = error.get_ref().and_then(|inner| inner.downcast_ref::<RefusedByPeer>()) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(*refused);
+        }
+    }
+}
+
 /// An encrypted connection that keeps why writing failed for whoever reads.
 ///
 /// A collector that refuses us says why and closes. When our next bytes meet the closed connection first, the alert is
 /// still there to be read, but HTTP/2 drops an error of writing and tells its callers that of reading only. So a failed
-/// write ends quietly here, and the next read says what the collector said last.
+/// write ends quietly here, and reading goes on until the connection has said its last word.
 struct Encrypted {
     stream: tokio_rustls::client::TlsStream<TcpStream>,
-    failed: Option<io::Error>,
+    write_failed: Option<io::Error>,
+    last_word: LastWord,
 }
 
 impl Encrypted {
-    /// Keeps the reason of a failed write, preferring an alert that came before it.
-    fn keep(&mut self, cx: &mut Context<'_>, error: io::Error) {
-        let mut byte = [0; 1];
-        let read = Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut byte));
-        let said = match read {
-            Poll::Ready(Err(said)) if said.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => said,
-            Poll::Ready(_) | Poll::Pending => error,
-        };
-        self.failed = Some(explained(said));
-        // Reading and writing are one task: it must come back to read.
-        cx.waker().wake_by_ref();
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf).map_err(explained);
+        match read {
+            Poll::Ready(Err(error)) => {
+                self.last_word.keep(&error);
+                Poll::Ready(Err(error))
+            }
+            Poll::Ready(Ok(())) if buf.filled().len() == before => {
+                // The end: a write that failed before it is the better reason.
+                self.write_failed.take().map_or(Poll::Ready(Ok(())), |error| Poll::Ready(Err(error)))
+            }
+            other => other,
+        }
     }
 }
 
@@ -334,10 +361,7 @@ impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(tls) => match tls.failed.take() {
-                Some(error) => Poll::Ready(Err(error)),
-                None => Pin::new(&mut tls.stream).poll_read(cx, buf).map_err(explained),
-            },
+            Self::Tls(tls) => tls.poll_read(cx, buf),
         }
     }
 }
@@ -348,7 +372,7 @@ impl AsyncWrite for Connection {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(tls) => match Pin::new(&mut tls.stream).poll_write(cx, bytes) {
                 Poll::Ready(Err(error)) => {
-                    tls.keep(cx, error);
+                    tls.write_failed = Some(explained(error));
                     Poll::Ready(Ok(bytes.len()))
                 }
                 other => other,
@@ -361,7 +385,7 @@ impl AsyncWrite for Connection {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(tls) => match Pin::new(&mut tls.stream).poll_flush(cx) {
                 Poll::Ready(Err(error)) => {
-                    tls.keep(cx, error);
+                    tls.write_failed = Some(explained(error));
                     Poll::Ready(Ok(()))
                 }
                 other => other,

@@ -23,7 +23,9 @@ mod tls;
 
 pub use self::accept::{FailedHandshake, accept};
 pub use self::chain::Chain;
-pub use self::client::{CollectorUrl, ConnectError, InvalidUrl, RefusedByPeer, Timeouts, connect, connect_as};
+pub use self::client::{
+    CollectorUrl, ConnectError, InvalidUrl, LastWord, RefusedByPeer, Timeouts, connect, connect_as,
+};
 pub use self::credentials::{Credentials, InvalidCredentials, certificates_from_pem, load_certificates};
 pub use self::peer::{OperatorIdentity, PeerIdentity, RefusedPeer, refusal_reason};
 pub use self::policy::{InvalidOid, InvalidPin, InvalidPolicy, Oid, PeerPolicy, SpkiPin};
