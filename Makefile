@@ -141,8 +141,9 @@ proto: ## Remakes the code generated from the schema.
 	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-proto --test bootstrap
 
 .PHONY: docs-generated
-docs-generated: ## Remakes docs/checks from the list of checks.
+docs-generated: ## Remakes docs/checks and the references of settings from the code; tests compare them.
 	cargo run $(CARGO_FLAGS) -p muster-probe -- checks --markdown docs/checks
+	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-probe -p muster-collector --lib -- config
 
 .PHONY: baseline
 baseline: ## On a release: makes today's schema the one later changes are compared with.

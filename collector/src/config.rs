@@ -45,8 +45,6 @@ pub struct StoreConfig {
     pub path: PathBuf,
     /// Where `restore after damage` looks for the newest snapshot; `None`: nowhere.
     pub snapshots: Option<PathBuf>,
-    /// Memory that sled may use as its cache, in bytes.
-    pub cache_bytes: u64,
 }
 
 /// A certificate, its key and the CA that peers are checked against.
@@ -140,7 +138,6 @@ pub const KEYS: &[KeyDoc] = keys! {
     "store.backend", "text", "`sled`", "`sled` keeps evidence on disk; `memory` forgets it at the end.";
     "store.path", "path", "`/var/lib/muster/store`", "Directory of the store. One collector at a time holds it.";
     "store.snapshots", "path", "none", "Directory of snapshots made by `muster-collector backup`; the newest is restored if the store cannot be opened after a crash.";
-    "store.cache_mib", "number", "`256`", "Memory for sled's cache, in MiB, from 16 to 65536.";
     "probes.listen", "list of addresses", "`[\"[::]:8443\"]`", "Where probes connect.";
     "probes.certificate", "path", "required", "PEM chain of the collector's certificate for probes.";
     "probes.key", "path", "required", "PEM private key of it, readable by the collector's account only.";
@@ -195,7 +192,6 @@ impl Config {
             backend: one_of(s, "backend", &["sled", "memory"]).unwrap_or_else(|| "sled".to_owned()),
             path: s.path("path").map_or_else(|| PathBuf::from("/var/lib/muster/store"), at),
             snapshots: s.path("snapshots").map(at),
-            cache_bytes: s.integer("cache_mib", 16, 65_536).unwrap_or(256) << 20,
         });
         let probes = s.section("probes", |s| ProbeListener {
             listen: s.list("listen").unwrap_or_else(|| vec![SocketAddr::from(([0_u16; 8], 8443))]),
@@ -446,5 +442,16 @@ mod tests {
             let unknown = errors.iter().any(|error| matches!(error, SettingsError::UnknownKey { .. }));
             assert!(!unknown, "`{}` is documented and unknown: {errors:?}", doc.key);
         }
+    }
+
+    /// `docs/configuration-collector.md` is made from [`KEYS`]; `MUSTER_REGENERATE=1` writes it.
+    #[test]
+    fn the_reference_in_docs_is_current() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration-collector.md");
+        if std::env::var_os("MUSTER_REGENERATE").is_some() {
+            std::fs::write(&path, reference_markdown()).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == reference_markdown(), "`make docs-generated` remakes docs/configuration-collector.md");
     }
 }
