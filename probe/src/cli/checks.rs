@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use muster_readiness::{CHECKS, Check, check_by_id, index_markdown, nearest_check, page_markdown};
+use muster_readiness::{CHECKS, Check, Severity, check_by_id, index_markdown, nearest_check, page_markdown};
 
 use super::exit::{Ended, Failed, INTERNAL};
 use super::layout::{Page, wrap};
@@ -58,34 +58,47 @@ fn write_pages(folder: &Path) -> std::io::Result<usize> {
 }
 
 fn list(page: Page) -> String {
-    let widths = |text: fn(&dyn Check) -> String| CHECKS.iter().map(|check| text(*check).len()).max().unwrap_or(0);
-    let (id, scope, severity) = (
-        widths(|check| check.id().to_owned()),
-        widths(|check| check.scope().name().to_owned()),
-        widths(|check| check.severity().words()).min(24),
-    );
+    let widest =
+        |text: fn(&dyn Check) -> &'static str| CHECKS.iter().map(|check| text(*check).len()).max().unwrap_or(0);
+    let (id, scope, severity) = (widest(id_of), widest(scope_of), widest(grave));
     let left = id + scope + severity + 6;
-    let mut text = String::new();
-    let header = format!("{:<id$}  {:<scope$}  {:<severity$}  {}", "CHECK", "SCOPE", "SEVERITY", "ASKS");
-    let _ = writeln!(text, "{}", page.strong(header.trim_end()));
+    let header = format!("{:<id$}  {:<scope$}  {:<severity$}  READY WHEN", "CHECK", "SCOPE", "SEVERITY");
+    let mut text = format!("{}\n", page.strong(&header));
     for check in CHECKS {
-        let grave = wrap(&check.severity().words(), severity);
-        let title = wrap(check.title(), page.width.saturating_sub(left).max(24));
-        for row in 0..grave.len().max(title.len()).max(1) {
-            let first = |text: &str| if row == 0 { text.to_owned() } else { String::new() };
-            let line = format!(
-                "{:<id$}  {:<scope$}  {:<severity$}  {}",
-                first(check.id()),
-                first(check.scope().name()),
-                grave.get(row).map_or("", String::as_str),
-                title.get(row).map_or("", String::as_str)
-            );
+        for (row, line) in wrap(check.title(), page.width.saturating_sub(left).max(24)).into_iter().enumerate() {
+            let (check_id, of, how) =
+                if row == 0 { (check.id(), check.scope().name(), grave(*check)) } else { ("", "", "") };
             // Writing to a `String` cannot fail.
-            let _ = writeln!(text, "{}", line.trim_end());
+            let _ = writeln!(text, "{check_id:<id$}  {of:<scope$}  {how:<severity$}  {line}");
         }
     }
-    let _ = writeln!(text, "\n`muster-probe checks ID` prints what a check means and how to fix it.");
+    let notes = [
+        "* For a part of the machines or sites, which the page of the check names; for the others an advisory.",
+        "`muster-probe checks ID` prints the page of a check: what it means and how to fix it.",
+    ];
+    text.push('\n');
+    for line in notes.iter().flat_map(|note| wrap(note, page.width)) {
+        let _ = writeln!(text, "{}", page.faint(&line));
+    }
     text
+}
+
+fn id_of(check: &dyn Check) -> &'static str {
+    check.id()
+}
+
+fn scope_of(check: &dyn Check) -> &'static str {
+    check.scope().name()
+}
+
+/// How grave a failure is, in a word.
+fn grave(check: &dyn Check) -> &'static str {
+    match check.severity() {
+        Severity::Blocker => "blocker",
+        Severity::Advisory => "advisory",
+        Severity::Informative => "informative",
+        Severity::BlockerFor(_) => "blocker*",
+    }
 }
 
 #[cfg(test)]

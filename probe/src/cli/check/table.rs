@@ -45,6 +45,11 @@ pub(super) fn text(result: &Outcome, page: Page, verbose: bool) -> String {
         }
         text.push_str(&summary(result, page));
     }
+    let found = |judged: &&JudgedMachine| !matches!(judged.standing(), Standing::Ready | Standing::NotApplicable);
+    if machines.iter().any(found) {
+        let line = "Add --explain CHECK to see the evidence behind a verdict and what the check means.";
+        let _ = writeln!(text, "\n{}", page.faint(line));
+    }
     text
 }
 
