@@ -16,9 +16,10 @@
 //! A failed fsync is another matter: the kernel drops the pages it could not write and tells so once, so a later
 //! fsync that succeeds proves nothing. The store closes itself, and says why.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write};
-use std::ops::ControlFlow;
+mod database;
+
+use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,15 +28,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use muster_evidence::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+use self::database::{
+    Database, Disk, RESERVE, SYNC, again, chain, damaged, fill_reserve, open_database, out_of_space, panic_text,
+    reserve_bytes, wait_for_lock,
+};
 use super::StoreError;
-use super::backup::{self, BackupInfo, sync_folder};
-use super::look;
-use super::map::{Draft, Map, Table, Visit, Writes};
-use super::record::{STORE_FORMAT, key};
+use super::map::{Draft, Map};
 use super::shared::{Absent, Backend, Change, Job, Shared, job};
+
+pub(super) use self::database::{restore, set_aside};
 
 /// Changes that wait for the writer; more make their callers wait.
 const QUEUE: usize = 1024;
@@ -43,24 +46,10 @@ const QUEUE: usize = 1024;
 /// write than to sync. One change is never split, whatever its size.
 const GROUP_CHANGES: usize = 256;
 const GROUP_BYTES: usize = 512 * 1024;
-/// sled's page cache, in bytes. Its index of pages comes on top, about 450 MB for a million hosts.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// The reserve: an eighth of the data within these bounds. Opening a database writes a snapshot of its page table,
-/// a hundredth of the data.
-const LEAST_RESERVE: u64 = 4 * 1024 * 1024;
-const LARGEST_RESERVE: u64 = 256 * 1024 * 1024;
-/// How long a directory's lock may take to be released by a process, or a database, that is ending.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a read is repeated because what it saw could not be made durable.
 const READS: usize = 5;
 /// How often a full disk is looked at again.
 const FULL_PATIENCE: Duration = Duration::from_millis(500);
-
-const DATA: &str = "db";
-const BLOBS: &str = "blobs";
-const RESERVE: &str = "reserve";
-/// Tells that the directory has held a store: without it, an empty database is a new one.
-const MARK: &str = "muster-store";
 
 /// A store on disk.
 pub struct SledStore {
@@ -175,6 +164,8 @@ impl Backend for SledStore {
             if let Some(result) = self.read_once(Arc::clone(&look)).await? {
                 return Ok(result);
             }
+            // An empty change makes the writer sync what it could not sync before.
+            self.write::<()>(vec![Box::new(|_| Ok(()))]).await?;
         }
         Err(StoreError::Io {
             action: "make durable what was read from",
@@ -278,17 +269,23 @@ impl Writer {
             }
             Ok(draft.into_writes())
         })?;
-        if writes.is_empty() {
+        if writes.is_empty() && inner.progress.borrow().durable == inner.applied.load(Ordering::Acquire) {
             return Ok(());
         }
-        inner.shared.apply(&writes, || {
-            inner.applied.fetch_add(1, Ordering::Release);
-        })?;
+        if !writes.is_empty() {
+            inner.shared.apply(&writes, || {
+                inner.applied.fetch_add(1, Ordering::Release);
+            })?;
+        }
         inner.shared.look(Database::flush)?;
         let disk = self.disk.as_ref().ok_or_else(|| StoreError::Closed { why: "it has no file".to_owned() })?;
         disk.sync()?;
         let durable = inner.applied.load(Ordering::Acquire);
-        inner.progress.send_modify(|progress| progress.durable = durable);
+        inner.progress.send_modify(|progress| {
+            progress.durable = durable;
+            // An earlier failure that this sync has made good.
+            progress.lost = progress.lost.min(durable - 1);
+        });
         Ok(())
     }
 
@@ -357,7 +354,8 @@ impl Writer {
         let now = self.inner.applied.fetch_add(1, Ordering::AcqRel) + 1;
         let readable = self.disk.is_some() && !matches!(error, StoreError::Damaged { .. });
         self.inner.progress.send_modify(|progress| {
-            progress.lost = lost;
+            // What cannot be made durable yet is as good as lost to a reader; the next sync that succeeds passes it.
+            progress.lost = if readable { lost } else { now };
             if readable {
                 progress.durable = now;
             }
@@ -383,370 +381,266 @@ impl Writer {
     }
 }
 
-/// sled's files, as far as they are synced here.
-#[derive(Debug)]
-struct Disk {
-    path: PathBuf,
-    /// A handle of our own on sled's data.
-    data: File,
-}
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom, Write};
 
-/// What a failed sync is called; the writer treats it apart.
-const SYNC: &str = "sync";
+    use muster_evidence::{HostNo, limits};
+    use muster_proto::v1;
 
-impl Disk {
-    /// Makes everything sled has flushed durable.
-    fn sync(&self) -> Result<(), StoreError> {
-        self.data.sync_all().map_err(|cause| StoreError::Io { action: SYNC, cause })?;
-        self.blobs()
+    use super::*;
+    use crate::store::map::{Table, Writes};
+    use crate::store::record::{LARGEST_VALUE, STORE_FORMAT, encode, key};
+    use crate::store::suite::{apply_one, at, hosts, update};
+    use crate::store::{Applied, HostUpdate, Opened, Store, StoreError, open, open_or_rebuild};
+
+    /// A closed store with so many hosts, in `store` below a directory of its own.
+    async fn closed(count: u64) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = SledStore::open(&path).unwrap();
+        hosts(&store, count).await;
+        store.close().await.unwrap();
+        (folder, path)
     }
 
-    /// An error while a leaf lies in a file that sled does not sync.
-    fn blobs(&self) -> Result<(), StoreError> {
-        let failed = |cause| StoreError::Io { action: "look for blobs of", cause };
-        match fs::read_dir(self.path.join(BLOBS)).map_err(failed)?.next() {
-            None => Ok(()),
-            Some(entry) => {
-                let name = entry.map_err(failed)?.file_name();
-                let detail = format!(
-                    "sled moved a leaf to `{BLOBS}/{}`, which it does not sync; nothing is acknowledged while it is there",
-                    name.display()
-                );
-                Err(StoreError::Damaged { path: self.path.clone(), detail })
+    async fn count(store: &dyn Store) -> usize {
+        store.page(0, 10_000).await.unwrap().items.len()
+    }
+
+    fn snapshots(path: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("snap.")).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn reopening_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..4 {
+            let store = SledStore::open(folder.path()).unwrap();
+            assert_eq!(count(&store).await, usize::from(round > 0) * 50);
+            if round == 0 {
+                hosts(&store, 50).await;
+            }
+            for number in 1..=50 {
+                let change = HostUpdate {
+                    put_bodies: vec![(v1::ObservationKey::default(), vec![round; 9000])],
+                    ..update(number, 1 + u64::from(round))
+                };
+                assert!(matches!(apply_one(&store, change).await, Applied::Committed { .. }), "round {round}");
+            }
+            // Closed once, and dropped without a word the other times.
+            if round == 1 {
+                store.close().await.unwrap();
             }
         }
-    }
-}
-
-/// The open database.
-struct Database {
-    path: PathBuf,
-    db: sled::Db,
-}
-
-impl std::fmt::Debug for Database {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // sled's own would print every record.
-        f.debug_struct("Database").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl Database {
-    fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush().map(drop).map_err(|error| failed(&self.path, "flush", error))
-    }
-}
-
-impl Map for Database {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.db.get(key).map_err(|error| failed(&self.path, "read", error))?;
-        Ok(value.map(|value| value.to_vec()))
+        let store = SledStore::open(folder.path()).unwrap();
+        assert_eq!(store.bodies(HostNo(50)).await.unwrap()[0].1, vec![3; 9000]);
     }
 
-    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        if start >= end {
-            return Ok(());
-        }
-        for entry in self.db.range(start..end) {
-            let (key, value) = entry.map_err(|error| failed(&self.path, "read", error))?;
-            if let ControlFlow::Break(()) = visit(&key, &value)? {
-                break;
-            }
-        }
-        Ok(())
+    #[tokio::test]
+    async fn a_directory_has_one_holder() {
+        let (_folder, path) = closed(1).await;
+        let holder = SledStore::open(&path).unwrap();
+        let error = SledStore::open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        assert!(matches!(open_or_rebuild("sled", &path, None, at(0)), Err(StoreError::Locked { .. })), "not set aside");
+        drop(holder);
+        assert_eq!(count(&SledStore::open(&path).unwrap()).await, 1);
     }
-}
 
-impl Table for Database {
-    fn commit(&mut self, writes: &Writes) -> Result<(), StoreError> {
-        let mut batch = sled::Batch::default();
-        for (key, value) in writes {
-            match value {
-                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
-                None => batch.remove(key.as_slice()),
-            }
-        }
-        self.db.apply_batch(batch).map_err(|error| failed(&self.path, "write", error))
-    }
-}
-
-/// Opens the database in a directory with everything that opening writes synced, and checks its format.
-fn open_database(path: &Path) -> Result<(Database, Disk), StoreError> {
-    let open = |cause| {
-        if out_of_space(&cause) {
-            StoreError::Full { path: path.to_owned() }
-        } else {
-            StoreError::Open { path: path.to_owned(), cause }
-        }
-    };
-    if !path.is_dir() {
-        fs::create_dir_all(path).map_err(open)?;
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_folder(parent).map_err(open)?;
-        }
-    }
-    wait_for_lock(path)?;
-    let marked = path.join(MARK).exists();
-    let db = match open_sled(path) {
-        Err(StoreError::Damaged { detail, .. }) if set_snapshots_aside(path).map_err(open)? => {
-            // A snapshot of the page table only spares reading the log, which is whole without it.
-            tracing::warn!(detail, "the store's page table is damaged and is made anew from its log");
-            open_sled(path)?
-        }
-        other => other?,
-    };
-    let mut database = Database { path: path.to_owned(), db };
-    let data = File::options().read(true).write(true).open(path.join(DATA)).map_err(open)?;
-    let disk = Disk { path: path.to_owned(), data };
-    for name in file_names(path).map_err(open)? {
-        // What opening wrote. Directories are synced for their entries.
-        let synced = if name == BLOBS {
-            sync_folder(&path.join(name))
-        } else {
-            File::open(path.join(name)).and_then(|file| file.sync_all())
-        };
-        synced.map_err(open)?;
-    }
-    disk.data.sync_all().and_then(|()| sync_folder(path)).map_err(open)?;
-    let found = catch_unwind(AssertUnwindSafe(|| look::format(&database)));
-    match found.unwrap_or_else(|panic| Err(damaged(path, &panic_text(&*panic))))? {
-        Some(found) if found > STORE_FORMAT => {
-            return Err(StoreError::Newer { path: path.to_owned(), found, known: STORE_FORMAT });
-        }
-        Some(_) => {}
-        None if marked => return Err(damaged(path, "it held a store and has no record of its format any more")),
-        None => {
-            let mut draft = Draft::over(&database);
-            draft.put(key::format(), &STORE_FORMAT)?;
-            let writes = draft.into_writes();
-            database.commit(&writes)?;
-            database.flush()?;
-            disk.sync()?;
-        }
-    }
-    if !marked {
-        let mark = format!("A store of muster-collector. Do not change or remove files here.\nformat {STORE_FORMAT}\n");
-        write_synced(&path.join(MARK), mark.as_bytes()).and_then(|()| sync_folder(path)).map_err(open)?;
-    }
-    Ok((database, disk))
-}
-
-/// Opens sled, answering its panics.
-fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
-    let config = sled::Config::new()
-        .path(path)
-        .cache_capacity(CACHE_BYTES)
-        .mode(sled::Mode::LowSpace)
-        // The writer flushes; a flusher beside it would only take its turns.
-        .flush_every_ms(None);
-    match catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(sled::Error::Io(cause))) if cause.to_string().contains("could not acquire lock") => {
-            Err(StoreError::Locked { path: path.to_owned() })
-        }
-        Ok(Err(sled::Error::Io(cause))) if out_of_space(&cause) => Err(StoreError::Full { path: path.to_owned() }),
-        Ok(Err(sled::Error::Io(cause)))
-            if matches!(
-                cause.kind(),
-                ErrorKind::NotFound
-                    | ErrorKind::PermissionDenied
-                    | ErrorKind::NotADirectory
-                    | ErrorKind::ReadOnlyFilesystem
-            ) =>
+    #[tokio::test]
+    async fn a_newer_format_is_refused_by_both_numbers() {
+        let (_folder, path) = closed(1).await;
         {
-            Err(StoreError::Open { path: path.to_owned(), cause })
+            let (mut database, disk) = open_database(&path).unwrap();
+            let newer = encode(&(STORE_FORMAT + 6)).unwrap().head;
+            database.commit(&Writes::from([(key::format(), Some(newer))])).unwrap();
+            database.flush().unwrap();
+            disk.sync().unwrap();
         }
-        Ok(Err(error)) => Err(damaged(path, &error.to_string())),
-        Err(panic) => Err(damaged(path, &panic_text(&*panic))),
-    }
-}
-
-/// Renames sled's snapshots of its page table, so that the next opening reads the whole log. Whether there were any.
-fn set_snapshots_aside(path: &Path) -> io::Result<bool> {
-    let mut any = false;
-    for name in file_names(path)? {
-        if name.starts_with("snap.") {
-            fs::rename(path.join(&name), path.join(format!("damaged-{name}")))?;
-            any = true;
+        for error in [SledStore::open(&path).unwrap_err(), open_or_rebuild("sled", &path, None, at(0)).unwrap_err()] {
+            let expected = format!("store `{}` has format 7; this collector reads up to 1", path.display());
+            assert_eq!(error.to_string(), expected);
         }
     }
-    Ok(any)
-}
 
-/// The names in a directory that can be names of sled's.
-fn file_names(path: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(path)? {
-        names.extend(entry?.file_name().into_string());
+    #[tokio::test]
+    async fn what_cannot_be_a_store_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let error = open("sled", &file.join("below")).unwrap_err();
+        assert!(matches!(error, StoreError::Open { .. }), "{error}");
+        let error = open("postgres", folder.path()).unwrap_err();
+        assert_eq!(error.to_string(), "unknown store `postgres` (known: `sled`, `memory`)");
     }
-    Ok(names)
-}
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
+    /// A snapshot only spares reading the log, so its loss must cost nothing.
+    #[tokio::test]
+    async fn a_damaged_snapshot_costs_nothing() {
+        let (_folder, path) = closed(200).await;
+        drop(SledStore::open(&path).unwrap());
+        let found = snapshots(&path);
+        assert!(!found.is_empty(), "sled writes a snapshot when it opens");
+        for snapshot in found {
+            fs::write(snapshot, [0xAA; 100]).unwrap();
+        }
+        let store = SledStore::open(&path).unwrap();
+        assert_eq!(count(&store).await, 200);
+        assert!(matches!(apply_one(&store, update(1, 1)).await, Applied::Committed { .. }));
+    }
 
-/// Waits until no one else holds the directory, for as long as an ending process may take.
-fn wait_for_lock(path: &Path) -> Result<(), StoreError> {
-    let open = |cause| StoreError::Open { path: path.to_owned(), cause };
-    let data = path.join(DATA);
-    let until = Instant::now() + LOCK_PATIENCE;
-    loop {
-        let file = match File::options().read(true).write(true).open(&data) {
-            Ok(file) => file,
-            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(cause) => return Err(open(cause)),
+    /// Content that sled takes for an empty database must not be taken for a new store.
+    #[tokio::test]
+    async fn a_wiped_database_is_damage() {
+        let (_folder, path) = closed(20).await;
+        let data = path.join("db");
+        let length = usize::try_from(fs::metadata(&data).unwrap().len()).unwrap();
+        for wiped in [Vec::new(), vec![0; length], vec![0xA5; length]] {
+            fs::write(&data, wiped).unwrap();
+            for snapshot in snapshots(&path) {
+                fs::remove_file(snapshot).unwrap();
+            }
+            let error = SledStore::open(&path).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_store_is_set_aside_and_restored_from_the_newest_backup() {
+        let (folder, path) = closed(20).await;
+        let backups = folder.path().join("backups");
+        {
+            let store = SledStore::open(&path).unwrap();
+            store.backup(backups.join("old"), Arc::new(|_| ())).await.unwrap();
+            store.apply((21..=30).map(|number| update(number, 0)).collect()).await.unwrap();
+            // The clock of backups counts milliseconds.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            store.backup(backups.join("new"), Arc::new(|_| ())).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            store.backup(backups.join("broken"), Arc::new(|_| ())).await.unwrap();
+        }
+        let file = backups.join("broken").join(crate::store::backup::FILE);
+        let mut broken = fs::OpenOptions::new().write(true).open(&file).unwrap();
+        broken.seek(SeekFrom::Start(500)).unwrap();
+        broken.write_all(&[0x55; 8]).unwrap();
+        fs::write(path.join("db"), vec![7; 1 << 20]).unwrap();
+
+        let Opened { store, rebuilding } = open_or_rebuild("sled", &path, Some(&backups), at(1234)).unwrap();
+        let rebuilding = rebuilding.unwrap();
+        assert_eq!(count(&*store).await, 30);
+        assert_eq!(rebuilding.restored.as_ref().map(|(from, _)| from.clone()), Some(backups.join("new")));
+        assert_eq!(rebuilding.unusable.len(), 1);
+        assert_eq!(rebuilding.unusable[0].0, backups.join("broken"));
+        assert_eq!(rebuilding.set_aside, folder.path().join("store.damaged-1234"));
+        assert!(rebuilding.set_aside.join("db").exists() && rebuilding.set_aside.join("muster-store").exists());
+        assert!(matches!(apply_one(&*store, update(30, 1)).await, Applied::Committed { .. }));
+    }
+
+    #[tokio::test]
+    async fn without_a_backup_a_damaged_store_starts_empty_and_says_so() {
+        let (_folder, path) = closed(3).await;
+        fs::write(path.join("db"), "").unwrap();
+        for snapshot in snapshots(&path) {
+            fs::remove_file(snapshot).unwrap();
+        }
+        let Opened { store, rebuilding } = open_or_rebuild("sled", &path, None, at(5)).unwrap();
+        let rebuilding = rebuilding.unwrap();
+        assert_eq!((rebuilding.restored, rebuilding.unusable), (None, vec![]));
+        assert_eq!(count(&*store).await, 0);
+        assert_eq!(store.assign(&crate::store::suite::host_key("a")).await.unwrap(), HostNo(1));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_acknowledged_while_there_is_a_blob() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SledStore::open(folder.path()).unwrap();
+        hosts(&store, 1).await;
+        let blob = folder.path().join("blobs").join("9999999999");
+        fs::write(&blob, "x").unwrap();
+        let error = store.apply(vec![update(1, 1)]).await.unwrap_err();
+        assert!(error.to_string().contains("blobs/9999999999"), "{error}");
+        fs::remove_file(&blob).unwrap();
+        // It was written and not acknowledged, so whoever made it finds a conflict or succeeds.
+        let revision = store.load(HostNo(1)).await.unwrap().unwrap().record.revision;
+        assert!(matches!(apply_one(&store, update(1, revision)).await, Applied::Committed { .. }));
+    }
+
+    /// Every bound on evidence at once: the observations of a report at their largest, all verdicts, all series.
+    fn largest(number: u64, from_revision: u64) -> HostUpdate {
+        let fill = u8::try_from(number % 251).unwrap_or_default();
+        let certificate = |i: usize| {
+            let subject = v1::observation_key::Subject::CertificateSha256(
+                [number.to_be_bytes().as_slice(), &i.to_be_bytes(), &[fill; 16]].concat(),
+            );
+            v1::ObservationKey { kind: 10, subject: Some(subject) }
         };
-        match file.try_lock() {
-            // Released when the handle goes; sled takes its own.
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => pause(),
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: path.to_owned() }),
-            Err(TryLockError::Error(cause)) => return Err(open(cause)),
+        let verdict = |i: usize| v1::StoredVerdict {
+            user_sid: format!("S-1-5-21-4000000000-4000000000-4000000000-{i}"),
+            verdict: Some(v1::Verdict {
+                check: "dc.cert-validity".into(),
+                seen: "s".repeat(limits::TEXT_BYTES),
+                needed: "n".repeat(limits::TEXT_BYTES),
+                remedy: "r".repeat(limits::TEXT_BYTES),
+                ..Default::default()
+            }),
+        };
+        let point =
+            |i: usize| v1::SeriesPoint { at_ms: 1_700_000_000_000 + i64::try_from(i).unwrap(), milli: i64::MAX };
+        let series =
+            v1::SeriesRecord { first_sequence: 1, points: (0..limits::SERIES_RING_POINTS).map(point).collect() };
+        // One store's full listing and the host's own observations, the rest certificates; a DC has no users.
+        let bodies = limits::CERTIFICATES_PER_STORE + 10;
+        HostUpdate {
+            put_bodies: (0..bodies).map(|i| (certificate(i), vec![fill; limits::OBSERVATION_BODY_BYTES])).collect(),
+            verdicts: v1::VerdictRecord { verdicts: (0..60).map(verdict).collect() },
+            series: vec![(1, series)],
+            ..update(number, from_revision)
         }
     }
-}
 
-#[expect(clippy::disallowed_methods, reason = "on the store's own thread, or before the runtime serves anybody")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(10));
-}
-
-/// How large the reserve should be.
-fn reserve_bytes(path: &Path) -> u64 {
-    let data = fs::metadata(path.join(DATA)).map_or(0, |metadata| metadata.len());
-    (data / 8).clamp(LEAST_RESERVE, LARGEST_RESERVE)
-}
-
-/// Lays the reserve aside: real blocks, so zeros are written rather than a length set. A partial one is removed.
-fn fill_reserve(path: &Path, bytes: u64) -> io::Result<()> {
-    let name = path.join(RESERVE);
-    if fs::metadata(&name).is_ok_and(|metadata| metadata.len() >= bytes) {
-        return Ok(());
-    }
-    let chunk = vec![0; 1 << 20];
-    let fill = || {
-        let mut file = File::create(&name)?;
-        let mut left = bytes;
-        while left > 0 {
-            let part = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
-            file.write_all(&chunk[..part])?;
-            left -= part as u64;
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_largest_evidence_of_a_thousand_controllers_makes_no_blob() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SledStore::open(folder.path()).unwrap());
+        let blobs = || fs::read_dir(folder.path().join("blobs")).unwrap().count();
+        for number in 1..=1000 {
+            assert!(matches!(apply_one(&*store, largest(number, 0)).await, Applied::Committed { .. }), "DC {number}");
+            assert_eq!(blobs(), 0, "after DC {number}");
         }
-        file.sync_all()
-    };
-    let filled = fill();
-    if filled.is_err() {
-        // What was written of it is space that somebody needs.
-        let _ = fs::remove_file(&name);
-    }
-    filled
-}
-
-fn out_of_space(cause: &io::Error) -> bool {
-    matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-}
-
-/// A failure of sled's in our words.
-fn failed(path: &Path, action: &'static str, error: sled::Error) -> StoreError {
-    match error {
-        sled::Error::Io(cause) if out_of_space(&cause) => StoreError::Full { path: path.to_owned() },
-        sled::Error::Io(cause) => StoreError::Io { action, cause },
-        other => damaged(path, &other.to_string()),
-    }
-}
-
-fn damaged(path: &Path, detail: &str) -> StoreError {
-    StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("sled panicked: {}", text.unwrap_or("no message"))
-}
-
-/// The same error for another caller: `io::Error` cannot be copied.
-fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Full { path } => StoreError::Full { path: path.clone() },
-        StoreError::Io { action, cause } => {
-            StoreError::Io { action, cause: io::Error::new(cause.kind(), cause.to_string()) }
+        // Rewriting and removing splits and merges leaves again.
+        for number in (1..=1000).step_by(7) {
+            let shrink = HostUpdate {
+                remove_bodies: largest(number, 0).put_bodies.into_iter().step_by(2).map(|(key, _)| key).collect(),
+                ..update(number, 1)
+            };
+            apply_one(&*store, shrink).await;
+            apply_one(&*store, largest(number, 2)).await;
         }
-        StoreError::Damaged { path, detail } => damaged(path, detail),
-        StoreError::Closed { why } => StoreError::Closed { why: why.clone() },
-        other => StoreError::Closed { why: chain(other) },
+        assert_eq!(blobs(), 0);
+        let longest = store.inner.shared.look(|database| {
+            let mut longest = (0, 0);
+            database.scan(&[0], &[u8::MAX], &mut |key, value| {
+                longest = (longest.0.max(key.len()), longest.1.max(value.len()));
+                Ok(std::ops::ControlFlow::Continue(()))
+            })?;
+            Ok(longest)
+        });
+        let (key, value) = longest.unwrap();
+        assert!(key <= 256 && value == LARGEST_VALUE, "keys of {key}, values of {value}");
     }
-}
 
-/// An error with its causes.
-fn chain(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
-/// Moves the files of a damaged store out of the way. Where they are now.
-pub(super) fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".damaged-{}", now.unix_ms()));
-    let aside = PathBuf::from(name);
-    let moved = fs::rename(path, &aside)
-        .and_then(|()| path.parent().filter(|p| !p.as_os_str().is_empty()).map_or(Ok(()), sync_folder));
-    moved.map_err(|cause| StoreError::Io { action: "set aside", cause })?;
-    Ok(aside)
-}
-
-/// Makes a store from a backup, in a directory that is empty or does not exist. It appears there only when complete.
-pub(super) fn restore(from: &Path, into: &Path, progress: &dyn Fn(u64)) -> Result<BackupInfo, StoreError> {
-    let io = |cause| StoreError::Io { action: "restore", cause };
-    if fs::read_dir(into).is_ok_and(|mut entries| entries.next().is_some()) {
-        let text = format!("`{}` is not empty", into.display());
-        return Err(io(io::Error::new(ErrorKind::DirectoryNotEmpty, text)));
-    }
-    // Read once to believe it, and once to use it.
-    let expected = backup::read(from, |_, _| Ok(()))?;
-    let mut name = into.as_os_str().to_owned();
-    name.push(".restoring");
-    let making = PathBuf::from(name);
-    if making.exists() {
-        fs::remove_dir_all(&making).map_err(io)?;
-    }
-    let (mut database, disk) = open_database(&making)?;
-    let (mut writes, mut bytes, mut records) = (Writes::new(), 0, 0);
-    let found = backup::read(from, |key, value| {
-        bytes += key.len() + value.len();
-        writes.insert(key, Some(value));
-        records += 1;
-        if bytes >= GROUP_BYTES {
-            database.commit(&writes)?;
-            writes.clear();
-            bytes = 0;
-            progress(records);
+    /// sled alone does make blobs of larger values: the bound above is what prevents it.
+    #[test]
+    fn values_above_the_bound_would_make_blobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut database, disk) = open_database(folder.path()).unwrap();
+        for i in 0..200_u64 {
+            let value = Some(vec![1; 40 * 1024]);
+            database.commit(&Writes::from([(i.to_be_bytes().to_vec(), value)])).unwrap();
         }
-        Ok(())
-    })?;
-    database.commit(&writes)?;
-    database.flush()?;
-    disk.sync()?;
-    progress(records);
-    if found != expected {
-        return Err(StoreError::Damaged { path: from.to_owned(), detail: "it changed while it was read".to_owned() });
+        database.flush().unwrap();
+        assert!(matches!(disk.sync(), Err(StoreError::Damaged { .. })));
     }
-    drop((database, disk));
-    wait_for_lock(&making)?;
-    if into.exists() {
-        fs::remove_dir(into).map_err(io)?;
-    }
-    fs::rename(&making, into).map_err(io)?;
-    if let Some(parent) = into.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        sync_folder(parent).map_err(io)?;
-    }
-    Ok(found)
 }
