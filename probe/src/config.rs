@@ -1,7 +1,7 @@
 //! Settings, parsed into types once. No settings are read anywhere else.
 //!
 //! The file is TOML. Everything wrong in it is told at once, each with its line; a key nobody knows is answered with
-//! the nearest known one. The table of settings in [`settings`] is the only place a key exists: loading, the `config`
+//! the nearest known one. The table [`SETTINGS`] is the only place a key exists: loading, the `config`
 //! command and `docs/configuration-probe.md` are all made from it.
 //!
 //! Certificates and keys are named by path and read where they are used, so a configuration never holds a secret.

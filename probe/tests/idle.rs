@@ -3,7 +3,7 @@
 //! The second test needs `swtpm` (Debian packages `swtpm` and `swtpm-tools`). Without it the test fails, unless
 //! `MUSTER_SKIP_LAB=1` says that this machine has no laboratory.
 #![cfg(target_os = "linux")]
-#![expect(clippy::print_stderr, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

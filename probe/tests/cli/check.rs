@@ -13,11 +13,9 @@ fn normalised(text: &str, folder: &std::path::Path) -> String {
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         for at in 0..words.len() {
             let days = words.get(at + 1).is_some_and(|next| next.starts_with("days"));
-            if days && words[at].trim_start_matches('(').parse::<u64>().is_ok() {
-                words[at] = words[at].replace(|c: char| c.is_ascii_digit(), "").replace('(', "(N");
-                if !words[at].contains('N') {
-                    words[at] = "N".to_owned();
-                }
+            let number = words[at].trim_start_matches('(');
+            if days && number.parse::<u64>().is_ok() {
+                words[at] = words[at].replace(number, "N");
             }
             let bare = words[at].trim_matches(|c: char| !c.is_ascii_alphanumeric());
             if bare.len() == 40 && bare.bytes().all(|b| b.is_ascii_hexdigit()) {

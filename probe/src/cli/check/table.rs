@@ -55,7 +55,8 @@ pub(super) fn text(result: &Outcome, page: Page, verbose: bool) -> String {
 
 fn machine(judged: &JudgedMachine, now: Timestamp, page: Page, verbose: bool) -> String {
     let mut text = headline(judged, page);
-    for line in wrap(&circumstances(judged, now), page.width) {
+    let circumstances = circumstances(judged, now);
+    for line in circumstances.iter().flat_map(|line| wrap(line, page.width)) {
         // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{}", page.faint(&line));
     }
@@ -152,8 +153,8 @@ fn counts(judged: &JudgedMachine) -> String {
     parts.join(", ")
 }
 
-/// What the machine is, and what its verdicts are as of.
-fn circumstances(judged: &JudgedMachine, now: Timestamp) -> String {
+/// What the machine is, and in a line of its own what its verdicts are as of.
+fn circumstances(judged: &JudgedMachine, now: Timestamp) -> Vec<String> {
     let machine = &judged.machine;
     let mut parts: Vec<String> = described(machine).into_iter().collect();
     match machine.origin {
@@ -166,15 +167,14 @@ fn circumstances(judged: &JudgedMachine, now: Timestamp) -> String {
     let age_ms = now.ms_since(judged.judged_at);
     let mut as_of = match judged.judged_at == machine.observed_at {
         // A live machine is judged as of now, and a capture of today is as good as that.
-        true if age_ms < DAY_MS => return parts.join("; "),
-        true => format!("judged as of {}", date(judged.judged_at)),
-        false => format!("judged as of {}", minute(judged.judged_at)),
+        true if age_ms < DAY_MS => return vec![parts.join("; ")],
+        true => format!("Judged as of {}", date(judged.judged_at)),
+        false => format!("Judged as of {}", minute(judged.judged_at)),
     };
     if age_ms >= DAY_MS {
         let _ = write!(as_of, ", {} ago; --as-of now judges today", span(age_ms));
     }
-    parts.push(as_of);
-    parts.join("; ")
+    vec![parts.join("; "), as_of]
 }
 
 fn of(judged: &JudgedMachine, standing: Standing) -> impl Iterator<Item = &Judgement> {
