@@ -233,6 +233,40 @@ fn once_reports_this_machine_and_says_what_was_acknowledged() {
 }
 
 #[test]
+fn an_idle_machine_is_unchanged_in_nineteen_of_twenty_rounds() {
+    let lab = Lab::new(tempfile::tempdir().unwrap(), "pc-0417.corp.example");
+    let unchanged = (0..20)
+        .filter(|_| {
+            let said = run(lab.at(), &["once"]);
+            assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+            said.out.starts_with("pc-0417.corp.example: SEEN - ")
+        })
+        .count();
+    assert_eq!(unchanged, 19);
+    let reports = lab.unary();
+    assert_eq!(reports.len(), 20, "and none needed a second call");
+    assert!(reports[1..].iter().all(|report| report.observations.iter().all(|entry| entry.body.is_none())));
+}
+
+#[test]
+fn the_next_collector_is_tried_and_its_name_may_be_told() {
+    let lab = Lab::new(tempfile::tempdir().unwrap(), "pc-0417.corp.example");
+    // A port that was just free: nobody listens on it.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let at = lab.at().join("probe.toml");
+    let settings = fs::read_to_string(&at).unwrap();
+    let by_address =
+        settings.replace("collector = \"localhost:", &format!("collector = [\"127.0.0.1:{dead}\", \"127.0.0.1:"));
+    let by_address = by_address.replacen("\"\nstate_dir", "\"]\nstate_dir", 1);
+    fs::write(&at, &by_address).unwrap();
+    let said = run(lab.at(), &["once"]);
+    assert_eq!(said.code, 69, "the certificate names `localhost`, not the address: {}", said.out);
+    fs::write(&at, format!("collector_name = \"localhost\"\n{by_address}")).unwrap();
+    let said = run(lab.at(), &["once"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+}
+
+#[test]
 fn captured_machines_travel_as_themselves() {
     let folder = captures(&["ready-endpoint", "no-tpm-endpoint", "directory"]);
     let lab = Lab::new(folder, "pc-0418.corp.example");
