@@ -383,6 +383,30 @@ fn the_service_reports_collects_when_asked_and_stops_cleanly() {
 }
 
 #[test]
+fn a_collector_that_hangs_does_not_keep_the_service_from_stopping() {
+    let lab = Lab::new(tempfile::tempdir().unwrap(), "pc-0417.corp.example");
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = lab.at().join("probe.toml");
+    let settings = fs::read_to_string(&at).unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let (_, rest) = settings.split_once('\n').unwrap();
+    fs::write(&at, format!("collector = \"localhost:{port}\"\n{}", rest.replace("10s", "10m"))).unwrap();
+    let mut service = Running::start(&lab, &["run", "--now"]);
+    let connection = silent.accept().unwrap();
+    service.signal("TERM");
+    let asked = Instant::now();
+    let mut code = None;
+    wait_for("the end", || {
+        code = service.0.try_wait().unwrap();
+        code.is_some()
+    });
+    assert_eq!(code.unwrap().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    drop(connection);
+}
+
+#[test]
 fn without_now_the_first_report_waits() {
     let lab = Lab::new(tempfile::tempdir().unwrap(), "pc-0417.corp.example");
     let service = Running::start(&lab, &["run"]);
