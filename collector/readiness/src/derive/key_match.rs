@@ -40,8 +40,6 @@ pub enum Proof {
     PublicKey,
     /// It belongs to the device and was made when the registration was.
     CreationTime,
-    /// It belongs to the device; when it was registered is not known.
-    DeviceAlone,
 }
 
 /// Looks for a key among a user's.
@@ -66,8 +64,13 @@ pub fn key_match(wanted: &Wanted, keys: &[DirectoryKey]) -> KeyMatch {
         return KeyMatch::Undecided("the machine's Entra device id is not known, so no key can be told to be its");
     }
     let Some(registered_at) = registered_at else {
-        let found = of_device.clone().next().is_some();
-        return if found { KeyMatch::Found(Proof::DeviceAlone) } else { KeyMatch::Missing };
+        // It may be left over from an earlier enrolment on the same device, so the device alone proves nothing.
+        if of_device.clone().next().is_some() {
+            return KeyMatch::Undecided(
+                "a key of this device is in the directory, but when this machine's key was registered is not known",
+            );
+        }
+        return KeyMatch::Missing;
     };
     let mut undated = false;
     for key in of_device {
@@ -126,7 +129,7 @@ mod tests {
             (hashed, DirectoryKey { created_at: None, ..key() }, Proof::PublicKey),
             (Wanted { device_id: None, ..hashed }, key(), Proof::PublicKey),
             (hashed, DirectoryKey { device_id: None, ..key() }, Proof::PublicKey),
-            (Wanted { registered_at: None, ..wanted }, fixture_key(registered.plus_days(9)), Proof::DeviceAlone),
+            (Wanted { registered_at: None, ..hashed }, fixture_key(registered.plus_days(9)), Proof::PublicKey),
         ];
         for (wanted, key, proof) in found {
             assert_eq!(key_match(&wanted, &[key]), KeyMatch::Found(proof));
@@ -146,6 +149,7 @@ mod tests {
         }
         assert!(undecided(key_match(&wanted, &[DirectoryKey { created_at: None, ..key() }])));
         assert!(undecided(key_match(&Wanted { device_id: None, ..wanted }, &[key()])));
+        assert!(undecided(key_match(&Wanted { registered_at: None, ..wanted }, &[key()])));
         assert!(undecided(key_match(&Wanted { device_id: Some(Guid([0; 16])), ..wanted }, &[key()])));
         assert_eq!(key_match(&wanted, &[]), KeyMatch::Missing);
     }

@@ -134,8 +134,8 @@ pub fn key_state(facts: &Facts<'_>, sid: &Sid, policy: &Policy, now: Timestamp) 
         (Look::Found(registration, _), Container::Set(_) | Container::Unknown(_)) => Some(registration),
         (Look::Absent(_) | Look::Gap(_), Container::NotSet(_)) => return standing(KeyState::NotStarted, None),
         (Look::Absent(_) | Look::Gap(_), Container::Unknown(gap)) => return standing(KeyState::Unknown(gap), None),
-        // An event log that holds no such event any more, or that nobody looked at, leaves the device to decide. One
-        // that could not be read might name a newer key than the one the directory holds.
+        // An event log that could not be read says so itself. One that holds no such event any more, or that nobody
+        // looked at, leaves open when the key was registered, and so which of the device's keys it is.
         (Look::Gap(gap), Container::Set(_)) if facts.host.of_user(Kind::KeyRegistration, sid).is_some() => {
             return standing(KeyState::Unknown(gap.clone()), None);
         }
@@ -386,14 +386,18 @@ mod tests {
     }
 
     #[test]
-    fn without_a_registration_the_device_alone_decides() {
+    fn without_a_registration_no_key_of_the_device_is_proved() {
         let now = "2026-03-02T12:00:00Z";
         let host = Host::endpoint()
             .with(Evidence::JoinState(hybrid()))
             .user(Evidence::Ngc(ngc(Tristate::Yes)), Context::UserSession)
             .inventory(at(now));
         let found = host.clone().keys(keys(vec![fixture_key(at("2024-01-01T00:00:00Z"))]));
-        assert_eq!(state(&found, now).0, KeyState::Synced { proof: Proof::DeviceAlone });
+        assert_eq!(
+            why(&found, now),
+            "the user's key in the directory: a key of this device is in the directory, but when this machine's key \
+             was registered is not known"
+        );
         assert_eq!(
             why(&host, now),
             "the time of the key's registration: no registration was reported, so no deadline is known"

@@ -45,9 +45,10 @@ impl Check for KeySyncState {
                       machine; until then Windows says that the option is temporarily unavailable.",
             evidence: "The registration (event 300) and `NgcSet` at the endpoint; the user's `msDS-KeyCredentialLink` \
                        as the directory role reads it. A key is matched by device, kind, origin and time of creation, \
-                       or by the hash of its public key. The directory must have been read completely and lately \
-                       (`directory_fresh_minutes`), with a key seen that is known to be there; else a missing key is \
-                       unknown.",
+                       or by the hash of its public key; a key of the device whose registration was not reported may \
+                       be left over from an earlier enrolment, so that alone is unknown. The directory must have been \
+                       read completely and lately (`directory_fresh_minutes`), with a key seen that is known to be \
+                       there; else a missing key is unknown.",
             threshold: "Found: ready. Missing until the deadline, which is the registration plus twice the \
                         synchronisation interval plus one cycle plus replication (30, 10 and 15 minutes by default, \
                         together 85): advisory, pending. Then advisory, overdue, for twice the interval more; then \
