@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use muster_evidence::{
     Certificate, ChainStatus, Context, Evidence, ExtendedKeyUsage, FailureReason, JoinKind, Kind, Observation,
@@ -180,6 +181,83 @@ fn an_endpoint_without_a_manifest() {
     ));
     // Whoever took it is not known by a SID, so what it says of a user stands under none.
     assert!(machine.users.iter().all(|user| user.sid.is_unknown()));
+}
+
+fn modified(path: &Path, at: &str) {
+    let at: Timestamp = at.parse().unwrap();
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(at.unix_ms().unsigned_abs());
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn every_file_keeps_its_own_time() {
+    const CERTIFICATES: &str = "2026-02-28T08:00:00Z";
+    const VERSION: &str = "2026-03-02T08:00:00Z";
+    let captures = fixtures();
+    let folder = captures.path().join("dc-good");
+    let manifest = folder.join("capture.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let without: String =
+        text.lines().filter(|line| !line.starts_with("captured_at")).fold(String::new(), |all, line| all + line + "\n");
+    assert_ne!(without.lines().count(), text.lines().count(), "the manifest says when: {text}");
+    fs::write(&manifest, &without).unwrap();
+    modified(&manifest, "2026-03-02T23:00:00Z");
+    modified(&folder.join("certificates/dc.pem"), CERTIFICATES);
+    modified(&folder.join("ver.txt"), VERSION);
+
+    let set = load(&folder);
+    let [machine] = &set.machines[..] else { panic!("{:?}", set.problems) };
+    assert_eq!(machine.captured_at.to_string(), VERSION, "the newest file; a manifest is written later");
+    assert!(machine.captured_at_assumed);
+    let times = |kind| -> BTreeSet<String> {
+        let seen = machine.observations.iter().filter(|seen| seen.key.kind == kind);
+        seen.map(|seen| seen.observed_at.to_string()).collect()
+    };
+    for (kind, time) in [
+        (Kind::Certificate, CERTIFICATES),
+        (Kind::CertificateListing, CERTIFICATES),
+        (Kind::OperatingSystem, VERSION),
+        (Kind::DomainController, VERSION),
+    ] {
+        assert_eq!(times(kind), BTreeSet::from([time.to_owned()]), "{kind}");
+    }
+
+    // The manifest's word goes before the files' times.
+    fs::write(&manifest, text).unwrap();
+    let set = load(&folder);
+    let told = set.machines[0].captured_at;
+    assert!(set.machines[0].observations.iter().all(|seen| seen.observed_at == told), "{:?}", set.machines[0]);
+}
+
+#[test]
+fn certificates_of_several_files_keep_their_times_and_their_listing_the_oldest() {
+    const OLD: &str = "2026-02-28T08:00:00Z";
+    const NEW: &str = "2026-03-02T08:00:00Z";
+    let captures = tempfile::tempdir().unwrap();
+    let pki = Pki::new();
+    for (name, content, time) in [("0.pem", pki.root.pem(), OLD), ("1.pem", pki.issuing.pem(), NEW)] {
+        let path = captures.path().join(name);
+        fs::write(&path, content).unwrap();
+        modified(&path, time);
+    }
+    fs::write(captures.path().join("capture.toml"), "host = \"dc1\"\n").unwrap();
+    let set = load(captures.path());
+    let seen = &set.machines[0].observations;
+    let mut times: Vec<(Kind, String)> =
+        seen.iter().map(|seen| (seen.key.kind, seen.observed_at.to_string())).collect();
+    times.sort();
+    assert_eq!(
+        times,
+        [
+            (Kind::Certificate, OLD.to_owned()),
+            (Kind::Certificate, NEW.to_owned()),
+            (Kind::CertificateListing, OLD.to_owned())
+        ]
+        .into_iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect::<Vec<_>>(),
+    );
 }
 
 fn certificates(machine: &CapturedMachine) -> Vec<&Certificate> {

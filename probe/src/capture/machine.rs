@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use muster_evidence::{
     CertificateStore, Context, DnsName, DomainController, Evidence, FailureReason, Forest, HostIdentity, HostName,
     InventoryItem, InventoryPart, Kind, Observation, ObservationKey, OperatingSystem, Origin, Outcome, PrivateKey,
-    ProductType, Role, Sid, Text, Timestamp, UserKeys, limits,
+    ProductType, Role, Sha256, Sid, Subject, Text, Timestamp, UserKeys, limits,
 };
 
 use super::files::{self, MAX_FILES, MAX_MACHINE_BYTES, is_for_people};
@@ -68,9 +68,35 @@ struct Found {
     systems: Vec<(OperatingSystem, Timestamp)>,
     tpms: Vec<(Outcome, Timestamp)>,
     certificates: FileBundle,
-    certificates_at: Option<Timestamp>,
+    /// When each certificate was last seen in a file.
+    certificate_times: BTreeMap<Sha256, Timestamp>,
+    /// Times of all files with certificates, those that could not be parsed included.
+    certificates_at: Option<Taken>,
     keys: BTreeMap<Sid, UserKeys>,
-    keys_at: Option<Timestamp>,
+    keys_at: Option<Taken>,
+}
+
+/// When the files that make up one thing were taken. What is said of all of them together is as old as the oldest.
+#[derive(Clone, Copy)]
+struct Taken {
+    oldest: Timestamp,
+    newest: Timestamp,
+}
+
+impl Taken {
+    fn and(so_far: Option<Self>, at: Timestamp) -> Option<Self> {
+        let Self { oldest, newest } = so_far.unwrap_or(Self { oldest: at, newest: at });
+        Some(Self { oldest: oldest.min(at), newest: newest.max(at) })
+    }
+}
+
+/// When the capture was taken as a whole, for what no file of its own tells.
+#[derive(Clone, Copy)]
+struct Times {
+    /// The manifest's word, else the time of the newest raw output.
+    captured_at: Timestamp,
+    /// When what the manifest itself states was so: its word, else when it was written.
+    stated_at: Timestamp,
 }
 
 impl Loader<'_> {
@@ -104,12 +130,15 @@ impl Loader<'_> {
             }
             return None;
         }
-        let newest = raw.iter().filter_map(|file| file.modified).max().or(manifest_modified);
-        let captured_at = self.manifest.captured_at.or(newest).unwrap_or(self.now);
+        let newest = raw.iter().filter_map(|file| file.named.taken_at.or(file.modified)).max();
+        let captured_at = self.manifest.captured_at.or(newest).or(manifest_modified).unwrap_or(self.now);
+        // A manifest is often written when the capture is unpacked, which makes nothing it states any newer.
+        let written_at = manifest_modified.map_or(captured_at, |at| at.min(captured_at));
+        let times = Times { captured_at, stated_at: self.manifest.captured_at.unwrap_or(written_at) };
 
         let found = self.parse(raw, captured_at);
         let name = self.name(&found)?;
-        Some(self.assemble(name, found, captured_at))
+        Some(self.assemble(name, found, times))
     }
 
     fn problem(&mut self, path: &Path, error: CaptureError) {
@@ -222,7 +251,9 @@ impl Loader<'_> {
     fn parse(&mut self, raw: Vec<RawFile>, captured_at: Timestamp) -> Found {
         let mut found = Found::default();
         for file in raw {
-            let taken_at = file.named.taken_at.unwrap_or(captured_at);
+            // Never the time of another file: old evidence beside new would look fresh.
+            let own = file.named.taken_at.or(self.manifest.captured_at).or(file.modified);
+            let taken_at = own.unwrap_or(captured_at);
             if let Err(problem) = self.parse_file(&file, taken_at, &mut found) {
                 self.lost += 1;
                 self.failed.push(FailedFile {
@@ -263,15 +294,19 @@ impl Loader<'_> {
                 if bundle.certificates.is_empty() {
                     // The file is a part of the store that cannot be told, so the listing counts it.
                     found.certificates.problems.extend(bundle.problems.iter().cloned());
-                    found.certificates_at = found.certificates_at.max(Some(taken_at));
+                    found.certificates_at = Taken::and(found.certificates_at, taken_at);
                     return Err(bundle.problems.join("; "));
                 }
                 for problem in &bundle.problems {
                     self.problem(&file.path, CaptureError::Partly { problem: problem.clone() });
                 }
+                for parsed in &bundle.certificates {
+                    let seen = found.certificate_times.entry(parsed.certificate.sha256).or_insert(taken_at);
+                    *seen = taken_at.max(*seen);
+                }
                 found.certificates.certificates.extend(bundle.certificates);
                 found.certificates.problems.extend(bundle.problems);
-                found.certificates_at = found.certificates_at.max(Some(taken_at));
+                found.certificates_at = Taken::and(found.certificates_at, taken_at);
             }
             FileKind::KeyCredentials => {
                 let user = file.named.user.clone().ok_or("it does not say whose keys these are: name the `user`")?;
@@ -293,7 +328,7 @@ impl Loader<'_> {
                         }
                     }
                 }
-                found.keys_at = found.keys_at.max(Some(taken_at));
+                found.keys_at = Taken::and(found.keys_at, taken_at);
             }
         }
         Ok(())
@@ -328,7 +363,8 @@ impl Loader<'_> {
         name
     }
 
-    fn assemble(&mut self, name: HostName, found: Found, captured_at: Timestamp) -> CapturedMachine {
+    fn assemble(&mut self, name: HostName, found: Found, times: Times) -> CapturedMachine {
+        let Times { captured_at, stated_at } = times;
         let mut users: Vec<CapturedUser> = self.manifest.users.clone();
         let mut observations = Observations::default();
         let registrations = std::mem::take(&mut self.manifest.key_registrations);
@@ -364,21 +400,21 @@ impl Loader<'_> {
                 users.push(CapturedUser { sid: sid.clone(), account: None });
             }
             let outcome = Outcome::Observed(Evidence::KeyRegistration(registration));
-            observations.add(ObservationKey::user(Kind::KeyRegistration, sid), outcome, captured_at);
+            observations.add(ObservationKey::user(Kind::KeyRegistration, sid), outcome, stated_at);
         }
         for (outcome, at) in found.tpms {
             observations.add(ObservationKey::host(Kind::Tpm), outcome, at);
         }
-        if let Some((system, at)) = self.operating_system(found.systems, captured_at) {
+        if let Some((system, at)) = self.operating_system(found.systems, stated_at) {
             let evidence = Evidence::OperatingSystem(system);
             observations.add(ObservationKey::host(Kind::OperatingSystem), Outcome::Observed(evidence), at);
         }
         if let Some(controller) = self.domain_controller(&name) {
             let evidence = Evidence::DomainController(controller);
-            observations.add(ObservationKey::host(Kind::DomainController), Outcome::Observed(evidence), captured_at);
+            observations.add(ObservationKey::host(Kind::DomainController), Outcome::Observed(evidence), stated_at);
         }
-        if let Some(at) = found.certificates_at {
-            self.certificates(found.certificates, at, &mut observations);
+        if let Some(taken) = found.certificates_at {
+            self.certificates(found.certificates, taken, &found.certificate_times, &mut observations);
         }
         if users.len() > limits::USERS_PER_HOST {
             self.problem(self.folder, CaptureError::TooManyUsers { found: users.len() });
@@ -386,7 +422,7 @@ impl Loader<'_> {
             observations.keep_users(&users);
         }
         self.failures(captured_at, &mut observations);
-        let inventory = self.inventory(found.keys, found.keys_at.unwrap_or(captured_at), captured_at);
+        let inventory = self.inventory(found.keys, found.keys_at.map_or(stated_at, |taken| taken.oldest));
         CapturedMachine {
             folder: self.folder.to_owned(),
             identity: HostIdentity {
@@ -415,13 +451,13 @@ impl Loader<'_> {
     fn operating_system(
         &mut self,
         systems: Vec<(OperatingSystem, Timestamp)>,
-        captured_at: Timestamp,
+        stated_at: Timestamp,
     ) -> Option<(OperatingSystem, Timestamp)> {
         let is_controller = self.manifest.domain_controller.is_some();
         let declared = self.manifest.operating_system.take();
         let version = declared.as_ref().and_then(|declared| declared.version);
         let newest = systems.into_iter().max_by_key(|(_, at)| *at);
-        let stated = version.map(|version| (system::windows("Microsoft Windows", version), captured_at));
+        let stated = version.map(|version| (system::windows("Microsoft Windows", version), stated_at));
         let Some((mut system, at)) = newest.or(stated) else {
             if declared.is_some() {
                 let error = CaptureError::MissingKey {
@@ -467,7 +503,13 @@ impl Loader<'_> {
         })
     }
 
-    fn certificates(&mut self, files: FileBundle, at: Timestamp, observations: &mut Observations) {
+    fn certificates(
+        &mut self,
+        files: FileBundle,
+        taken: Taken,
+        times: &BTreeMap<Sha256, Timestamp>,
+        observations: &mut Observations,
+    ) {
         let anchors = self.trusted(self.manifest.anchors.clone());
         let intermediates = self.trusted(self.manifest.intermediates.clone());
         let trust = Trust::from_certificates(anchors, intermediates);
@@ -480,9 +522,15 @@ impl Loader<'_> {
         let unread = self.failed.iter().filter(|failed| failed.kind == FileKind::Certificates && !failed.was_read);
         let unreadable = u32::try_from(files.problems.len() + unread.count()).unwrap_or(u32::MAX);
         let store = Store { place: CertificateStore::Files, entries, unreadable };
-        // As of when they were taken: what has expired since is for a rule to say, at the time it judges.
-        for sighting in bundle::sightings(store, &[], &trust, at) {
-            observations.add(sighting.key, sighting.outcome, at);
+        // As of when they were taken: what has expired since is for a rule to say, at the time it judges. The newest file,
+        // since a certificate in it may not have been valid yet when the oldest was taken.
+        for sighting in bundle::sightings(store, &[], &trust, taken.newest) {
+            let at = match &sighting.key.subject {
+                Subject::Certificate(sha256) => times.get(sha256).copied(),
+                Subject::Host | Subject::User(_) => None,
+            };
+            // The listing says that there are no others, which is as old as its oldest part.
+            observations.add(sighting.key, sighting.outcome, at.unwrap_or(taken.oldest));
         }
     }
 
@@ -542,12 +590,7 @@ impl Loader<'_> {
     }
 
     /// The keys of users as parts of an inventory, each within the bound of one report.
-    fn inventory(
-        &mut self,
-        keys: BTreeMap<Sid, UserKeys>,
-        keys_at: Timestamp,
-        captured_at: Timestamp,
-    ) -> Vec<InventoryPart> {
+    fn inventory(&mut self, keys: BTreeMap<Sid, UserKeys>, keys_at: Timestamp) -> Vec<InventoryPart> {
         let declared = self.manifest.directory.take();
         if keys.is_empty() && declared.is_none() {
             return Vec::new();
@@ -563,7 +606,7 @@ impl Loader<'_> {
         let mut directory = declared.unwrap_or_else(|| Directory {
             forest: None,
             source: Text::cut("key-credentials"),
-            as_of: Some(keys_at),
+            as_of: None,
             complete: false,
             canary_seen: false,
         });
@@ -571,7 +614,7 @@ impl Loader<'_> {
             self.problem(&manifest_path, CaptureError::Incomplete { files: self.lost });
             directory.complete = false;
         }
-        let as_of = directory.as_of.unwrap_or(captured_at);
+        let as_of = directory.as_of.unwrap_or(keys_at);
         let items: Vec<InventoryItem> = keys.into_values().map(InventoryItem::UserKeys).collect();
         let mut chunks: Vec<&[InventoryItem]> = items.chunks(limits::INVENTORY_ITEMS_PER_REPORT).collect();
         if chunks.is_empty() {
@@ -617,8 +660,8 @@ impl Observations {
 
     fn keep_users(&mut self, users: &[CapturedUser]) {
         self.0.retain(|key, _| match &key.subject {
-            muster_evidence::Subject::User(sid) => users.iter().any(|user| user.sid == *sid),
-            muster_evidence::Subject::Host | muster_evidence::Subject::Certificate(_) => true,
+            Subject::User(sid) => users.iter().any(|user| user.sid == *sid),
+            Subject::Host | Subject::Certificate(_) => true,
         });
     }
 

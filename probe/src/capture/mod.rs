@@ -60,7 +60,7 @@ pub struct CapturedMachine {
     /// What it is: the manifest's word, else a domain controller or directory where the manifest describes one, else an
     /// endpoint.
     pub roles: Vec<Role>,
-    /// When the capture was taken.
+    /// When the capture was taken. Its observations may be older, each with the time of the file it stands in.
     pub captured_at: Timestamp,
     /// Whether that is only the time of the newest file, because the manifest does not say.
     pub captured_at_assumed: bool,
