@@ -287,8 +287,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "captures",
         form: "path",
-        about: "A folder with raw outputs taken on other machines. `once` and `run` report each of those machines; for \
-                machines other than this one the probe needs the role `relay` granted at the collector.",
+        about: "A folder with raw outputs taken on other machines. `once` and `run` report each of those machines instead \
+                of looking at this one; for machines other than this one the probe needs the role `relay` granted at \
+                the collector.",
         example: r#""/srv/muster/captures""#,
         set: |config, value| {
             config.captures = Some(path(value)?);
@@ -358,7 +359,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "log.filter",
         form: "filter",
         about: "What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or a filter by module such as \
-                `muster_probe=debug,info`.",
+                `muster_probe=debug,info`. The environment variable `MUSTER_LOG` overrides it.",
         example: r#""info""#,
         set: |config, value| {
             text(value)?.clone_into(&mut config.log.filter);

@@ -48,7 +48,10 @@ pub(super) fn text(result: &Outcome, page: Page, verbose: bool) -> String {
     let found = |judged: &&JudgedMachine| !matches!(judged.standing(), Standing::Ready | Standing::NotApplicable);
     if machines.iter().any(found) {
         let line = "Add --explain CHECK to see the evidence behind a verdict and what the check means.";
-        let _ = writeln!(text, "\n{}", page.faint(line));
+        text.push('\n');
+        for line in wrap(line, page.width) {
+            let _ = writeln!(text, "{}", page.faint(&line));
+        }
     }
     text
 }
