@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 
-use muster_evidence::{Context, Evidence, Kind, Observation, OsFamily, Outcome, ProductType, Sid, Timestamp};
+use muster_evidence::{Context, Evidence, Kind, Observation, Outcome, Sid, Timestamp};
 
 use super::Check;
+use crate::derive::population::{not_an_endpoint, not_windows};
 use crate::{Facts, Finding, Gap, Judged, Judgement, SiteFacts, Verdict};
 
 /// What an observation gave.
@@ -133,24 +134,13 @@ pub(crate) fn strict_population(site: &SiteFacts, finding: Finding) -> Verdict {
 ///
 /// A machine whose system is not known is judged: dsregcmd outputs, which say nothing of the system, come from
 /// Windows alone.
-pub(crate) fn not_an_endpoint(facts: &Facts<'_>) -> Option<&'static str> {
-    if facts.host.is_domain_controller() {
-        return Some("domain controller");
-    }
-    match &facts.host.of_host(Kind::OperatingSystem)?.outcome {
-        Outcome::Observed(Evidence::OperatingSystem(os)) if os.product_type == Some(ProductType::DomainController) => {
-            Some("domain controller")
-        }
-        Outcome::Observed(Evidence::OperatingSystem(os)) if os.family != OsFamily::Windows => {
-            Some("not a Windows client")
-        }
-        _ => None,
-    }
+fn not_a_windows_endpoint(facts: &Facts<'_>) -> Option<&'static str> {
+    not_an_endpoint(facts.host).or_else(|| not_windows(facts.host).unwrap_or(false).then_some("not a Windows client"))
 }
 
 /// Judges an endpoint: not applicable where the machine is none.
 pub(crate) fn judge_endpoint(check: &dyn Check, facts: &Facts<'_>, answer: impl FnOnce() -> Answer) -> Vec<Judgement> {
-    let answer = match not_an_endpoint(facts) {
+    let answer = match not_a_windows_endpoint(facts) {
         Some(reason) => Answer::bare(Verdict::not_applicable(reason)),
         None => answer(),
     };
@@ -162,7 +152,7 @@ pub(crate) fn judge_endpoint(check: &dyn Check, facts: &Facts<'_>, answer: impl 
 /// Accounts that are not people are passed over. The null SID is judged: a capture that names no user is judged under
 /// it locally.
 pub(crate) fn judge_people(check: &dyn Check, facts: &Facts<'_>, answer: impl Fn(&Sid) -> Answer) -> Vec<Judgement> {
-    if let Some(reason) = not_an_endpoint(facts) {
+    if let Some(reason) = not_a_windows_endpoint(facts) {
         return vec![Answer::bare(Verdict::not_applicable(reason)).about(check, Judged::Host)];
     }
     facts

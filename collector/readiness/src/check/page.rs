@@ -56,6 +56,9 @@ pub fn index_markdown() -> String {
         "# Checks\n\n\
          One page per check, generated from the rules themselves. A verdict is `ready`, `advisory`, `blocked`, \
          `unknown` or `not-applicable`; `unknown` never counts as ready.\n\n\
+         Checks of endpoints and of users on them do not apply to domain controllers, nor to hosts whose roles do not \
+         make them endpoints, such as readers of the directory. On other systems than Windows only those of the TPM \
+         answer, and such a host is not counted among the endpoints.\n\n\
          | Check | Asks | Scope | Severity |\n|---|---|---|---|\n",
     );
     for check in CHECKS {

@@ -5,3 +5,4 @@ pub mod coverage;
 pub mod kdc_certificate;
 pub mod key_match;
 pub mod key_state;
+pub mod population;

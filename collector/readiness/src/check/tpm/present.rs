@@ -8,6 +8,7 @@ use muster_evidence::{Kind, Timestamp};
 
 use crate::check::answer::{Answer, Look, finding, look_at};
 use crate::check::{Page, Scope, Severity};
+use crate::derive::population::not_an_endpoint;
 use crate::{Check, Facts, Freshness, Judged, Judgement, Policy, Verdict};
 
 pub(in crate::check) struct TpmPresent;
@@ -55,8 +56,8 @@ impl Check for TpmPresent {
     }
 
     fn judge(&self, facts: &Facts<'_>, policy: &Policy, _now: Timestamp) -> Vec<Judgement> {
-        let answer = if facts.host.is_domain_controller() {
-            Answer::bare(Verdict::not_applicable("domain controller"))
+        let answer = if let Some(reason) = not_an_endpoint(facts.host) {
+            Answer::bare(Verdict::not_applicable(reason))
         } else {
             match look_at!(facts, Tpm) {
                 Look::Found(_, observation) => Answer::from(Verdict::Ready, observation),
