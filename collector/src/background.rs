@@ -281,3 +281,6 @@ impl Core {
         (transitions, settled)
     }
 }
+
+#[cfg(test)]
+mod tests;

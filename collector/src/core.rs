@@ -278,6 +278,8 @@ impl Core {
     /// Puts a durable change into the table, and sees to what follows from it.
     pub(crate) fn put(&self, resident: Resident<'_>, now: Timestamp) {
         let number = resident.number;
+        let is_dc = resident.dc.is_some();
+        let judged_from = (resident.record.site_revision, resident.record.forest_revision);
         let mut table = lock(&self.0.table);
         let before = table.get(number).map(|row| row.site);
         if let Err(error) = table.put(resident, now) {
@@ -290,12 +292,21 @@ impl Core {
         let mut dependants = Vec::new();
         for site in sites {
             let joined = entra_joined(&table, &self.0.settings.sites, site);
-            let known = lock(&self.0.entra).insert(site, joined);
+            let known = lock(&self.0.entra).insert(site, joined).flatten();
             // What a site's domain controllers must be able to do depends on whom they serve.
-            if known.is_some_and(|known| known != joined) {
+            if known != joined {
                 table.bump_facts(site);
                 dependants.extend(table.entry(site).dcs.iter().copied().filter(|dc| *dc != number));
             }
+        }
+        // A host that was judged while its site or its directory changed came too late to be among the dependants.
+        let site_moved_on = is_dc && after.is_some_and(|site| self.site_revision(&table, site) != judged_from.0);
+        let keys_moved_on = table.get(number).filter(|row| !row.users.is_empty()).is_some_and(|row| {
+            let head = row.key.forest.as_ref().and_then(|forest| self.inventory_head(forest.as_str(), KEY_CREDENTIALS));
+            head.is_some_and(|head| forest_revision(&head) != judged_from.1)
+        });
+        if site_moved_on || keys_moved_on {
+            dependants.push(number);
         }
         drop(table);
         self.judge_later(dependants);
@@ -360,9 +371,7 @@ impl Core {
         let mut table = lock(&self.0.table);
         let site = record.site.as_ref().and_then(site_from_wire);
         let number = site.map_or_else(SiteNo::default, |site| table.intern_site(&site));
-        let serving = serving(&table, &self.0.settings.sites, number);
-        let own = table.entry(number).facts_revision;
-        let revision = own + if serving == number { 0 } else { table.entry(serving).facts_revision };
+        let revision = self.site_revision(&table, number);
         let mut kept = lock(&self.0.site_facts);
         match kept.get(&number) {
             Some(facts) if facts.revision == revision => Arc::clone(facts),
@@ -372,6 +381,13 @@ impl Core {
                 facts
             }
         }
+    }
+
+    /// The revision of a site's facts: those of its own, and of the site that serves it.
+    fn site_revision(&self, table: &Table, site: SiteNo) -> u64 {
+        let serving = serving(table, &self.0.settings.sites, site);
+        let own = table.entry(site).facts_revision;
+        own + if serving == site { 0 } else { table.entry(serving).facts_revision }
     }
 
     /// What the directory says about users of a forest.

@@ -78,7 +78,8 @@ impl ReportService for Ingest {
     ) -> Result<Response<Self::ReportStreamStream>, Status> {
         let peer = peer_of(&request)?;
         let reports = request.into_inner().map(|message| message.map(|v1::ReportStreamRequest { report }| report));
-        Ok(Response::new(Box::pin(answers(self.0.clone(), peer, reports))))
+        let peer = Arc::new(peer.identity().clone());
+        Ok(Response::new(Box::pin(answers(self.0.clone(), &peer, reports))))
     }
 }
 
@@ -89,12 +90,11 @@ type Job = (v1::ReportRequest, oneshot::Sender<Answer>);
 /// other, those about different hosts side by side; while too many are under way, no more are read.
 fn answers(
     core: Core,
-    peer: PeerInfo,
+    peer: &Arc<PeerIdentity>,
     mut reports: impl Stream<Item = Result<Option<v1::ReportRequest>, Status>> + Send + Unpin + 'static,
 ) -> impl Stream<Item = Result<v1::ReportStreamResponse, Status>> + Send + 'static {
     let in_flight = core.settings().bounds.stream_in_flight.max(1);
-    let peer = Arc::new(peer);
-    let workers: Vec<mpsc::Sender<Job>> = (0..in_flight).map(|_| worker(core.clone(), Arc::clone(&peer))).collect();
+    let workers: Vec<mpsc::Sender<Job>> = (0..in_flight).map(|_| worker(core.clone(), Arc::clone(peer))).collect();
     let (in_order, waiting) = mpsc::channel::<Result<oneshot::Receiver<Answer>, Status>>(in_flight);
     tokio::spawn(async move {
         while let Some(message) = reports.next().await {
@@ -133,13 +133,75 @@ fn answers(
 }
 
 /// Takes reports one after the other until the stream ends.
-fn worker(core: Core, peer: Arc<PeerInfo>) -> mpsc::Sender<Job> {
+fn worker(core: Core, peer: Arc<PeerIdentity>) -> mpsc::Sender<Job> {
     let (jobs, mut queue) = mpsc::channel::<Job>(1);
     tokio::spawn(async move {
         while let Some((report, done)) = queue.recv().await {
             // Once read, a report is seen through: what it says counts even if its sender is gone.
-            let _ = done.send(submit(&core, peer.identity(), report).await);
+            let _ = done.send(submit(&core, &peer, report).await);
         }
     });
     jobs
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_evidence::Role;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::fixture::{Lab, Machine};
+
+    #[tokio::test]
+    async fn answers_come_in_the_order_of_the_reports() {
+        let lab = Lab::new().await;
+        let relay = Arc::new(lab.peer("relay.corp.example"));
+        let mut machines: Vec<Machine> = (0..40)
+            .map(|n| {
+                let mut machine = Machine::endpoint(&format!("pc{n}.corp.example"), "Harbour", 5_000 + n);
+                machine.captured(lab.clock.now());
+                machine
+            })
+            .collect();
+        let mut reports = Vec::new();
+        for round in 0..3 {
+            for (place, machine) in machines.iter_mut().enumerate() {
+                let mut report = machine.report(lab.clock.now());
+                if (place + round) % 7 == 0 {
+                    report.install_id.clear();
+                }
+                reports.push(report);
+            }
+        }
+        // A report that is not one answers in its place.
+        let expected: Vec<_> = reports.iter().map(|report| (report.sequence, report.install_id.is_empty())).collect();
+        let stream = tokio_stream::iter(reports.into_iter().map(|report| Ok(Some(report))));
+        let told: Vec<_> = answers(lab.core.clone(), &relay, stream).collect().await;
+        assert_eq!(told.len(), expected.len());
+        for (answer, (sequence, spoilt)) in told.into_iter().zip(expected) {
+            match answer.unwrap().answer.unwrap() {
+                v1::report_stream_response::Answer::Response(response) => {
+                    assert!(!spoilt);
+                    // Reports about one host are taken one after the other, so none is superseded.
+                    let first = response.acknowledgement() == v1::Acknowledgement::Committed;
+                    assert!(first || response.acknowledgement() == v1::Acknowledgement::Seen, "{sequence}");
+                }
+                v1::report_stream_response::Answer::Refused(refused) => {
+                    assert!(spoilt);
+                    assert_eq!(refused.code, 3, "{}", refused.message);
+                }
+            }
+        }
+        assert_eq!(lab.core.read(crate::table::Table::len), 40);
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_proved_peer_is_not_read() {
+        let lab = Lab::new().await;
+        let mut machine = Machine::new("pc1.corp.example", None, Role::Endpoint);
+        let request = Request::new(machine.report(lab.clock.now()));
+        let status = Ingest(lab.core.clone()).report(request).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Unauthenticated);
+        assert!(lab.core.read(crate::table::Table::is_empty));
+    }
 }

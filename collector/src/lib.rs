@@ -7,6 +7,8 @@ pub mod clock;
 pub mod commit;
 pub mod config;
 pub mod core;
+#[cfg(test)]
+mod fixture;
 pub mod identity;
 pub mod ingest;
 mod inventory;

@@ -137,6 +137,8 @@ pub struct Merged {
     pub need: Vec<WireKey>,
     /// Parts that were not taken.
     pub refusals: Vec<Refusal>,
+    /// Whether something was passed over because what is known is newer; the same report may count another time.
+    pub passed_over: bool,
     /// Whether the record says anything new.
     pub changed: bool,
     /// When the host was last heard of by this report.
@@ -176,6 +178,7 @@ pub fn merge(arrival: &Arrival<'_>, order: Order, known: Option<Known<'_>>) -> M
         put: Vec::new(),
         need: Vec::new(),
         refusals: Vec::new(),
+        passed_over: false,
     };
     let earlier: BTreeMap<WireKey, v1::ObservationIndex> = std::mem::take(&mut record.observations)
         .into_iter()
@@ -195,10 +198,10 @@ pub fn merge(arrival: &Arrival<'_>, order: Order, known: Option<Known<'_>>) -> M
     for observation in &arrival.report.observations {
         merging.take(observation);
     }
-    let Merging { kept, put, need, refusals, .. } = merging;
+    let Merging { kept, put, need, refusals, passed_over, .. } = merging;
     record.observations = kept.into_values().collect();
     let changed = before.is_none_or(|before| says_something_new(before, &record));
-    Merged { record, put, remove, need, refusals, changed, sight }
+    Merged { record, put, remove, need, refusals, passed_over, changed, sight }
 }
 
 /// Notes a rival in the record. Whether that is worth writing.
@@ -272,6 +275,7 @@ struct Merging<'a> {
     put: Vec<(WireKey, Vec<u8>)>,
     need: Vec<WireKey>,
     refusals: Vec<Refusal>,
+    passed_over: bool,
 }
 
 impl Merging<'_> {
@@ -287,7 +291,10 @@ impl Merging<'_> {
             reporter: self.reporter.to_owned(),
         };
         match self.kept.get(key) {
-            Some(kept) if self.is_newer(kept, observation) => return,
+            Some(kept) if self.is_newer(kept, observation) => {
+                self.passed_over = true;
+                return;
+            }
             Some(kept) if kept.digest == index.digest => {
                 self.kept.insert(key.clone(), index);
                 return;

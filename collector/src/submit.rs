@@ -337,7 +337,8 @@ impl Core {
         for refusal in &merged.refusals {
             warn!(part = refusal.part, reason = refusal.reason, "part of a report refused");
         }
-        let complete = merged.need.is_empty() && merged.refusals.is_empty() && order != Order::Beside;
+        let complete =
+            merged.need.is_empty() && merged.refusals.is_empty() && !merged.passed_over && order != Order::Beside;
         let fingerprint = if complete { fingerprint(admitted) } else { 0 };
         let mut acknowledgement = v1::Acknowledgement::Committed;
         let record = if merged.changed || !series.is_empty() || !inventory.updates.is_empty() {
@@ -487,3 +488,6 @@ fn fingerprint(admitted: &Admitted) -> u64 {
     report.refusals.iter().for_each(|refusal| refusal.part.hash(&mut hasher));
     hasher.finish().max(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -497,10 +497,6 @@ impl Table {
         !self.dirty.is_empty()
     }
 
-    pub(crate) fn mark_dirty(&mut self, site: SiteNo) {
-        self.dirty.insert(site);
-    }
-
     /// Puts a host in, or in place of what it was.
     pub fn put(&mut self, resident: Resident<'_>, now: Timestamp) -> Result<(), InvalidRow> {
         let number = resident.number;
@@ -874,7 +870,7 @@ impl Table {
 fn hold(row: &mut Row, frame: &Frame, directory_as_of: Option<Timestamp>, now: Timestamp) -> i64 {
     let policy = &frame.policy;
     let (horizon, grace_ends) = frame.horizon(row, now);
-    let mut next = grace_ends.map_or(i64::MAX, Timestamp::unix_ms);
+    let mut next = i64::MAX;
     let mut ends = |at: Timestamp| {
         let over = horizon >= at;
         if !over {
@@ -942,7 +938,8 @@ fn hold(row: &mut Row, frame: &Frame, directory_as_of: Option<Timestamp>, now: T
     for user in &row.users {
         ends(user.seen.plus_days(policy.user_seen_days.into()).plus_ms(1));
     }
-    next
+    // While silence is the collector's own, time stands still for the host; then all of it counts at once.
+    grace_ends.map_or(next, Timestamp::unix_ms)
 }
 
 /// The user an observation speaks of, and when it was gathered.
@@ -979,3 +976,6 @@ fn slot(number: HostNo) -> Option<usize> {
 
 /// More hosts than any forest has: a number beyond it comes from a broken record.
 const MOST_HOSTS: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests;
