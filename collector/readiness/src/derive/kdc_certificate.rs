@@ -42,8 +42,8 @@ pub struct Selection<'a> {
     pub certificate: &'a Certificate,
     /// Where it was found.
     pub store: CertificateStore,
-    /// Why another one might be selected after all: something before it in the store could not be read. `None` where
-    /// nothing stands in the way.
+    /// Why another one might be selected after all: something that could not be read might have been preferred. `None`
+    /// where nothing stands in the way.
     pub uncertain: Option<String>,
     /// When the oldest of the observations was made.
     pub evidence_at: Timestamp,
@@ -106,7 +106,7 @@ pub fn kdc_certificate<'a>(facts: &Facts<'a>, now: Timestamp) -> KdcCertificate<
                 continue;
             }
         };
-        let Some(candidate) = candidate(certificate, now) else {
+        let Some(candidate) = candidate(certificate, *store, now) else {
             others += 1;
             continue;
         };
@@ -124,6 +124,9 @@ pub fn kdc_certificate<'a>(facts: &Facts<'a>, now: Timestamp) -> KdcCertificate<
         let uncertain = match unread {
             Some((unread, why)) if unread < place || !settled => Some(why),
             _ if *left_out > 0 && !settled => Some(format!("{left_out} certificates of the store were left out")),
+            _ if *unreadable > 0 && !settled => {
+                Some(format!("entries of the store that could not be read: {unreadable}"))
+            }
             _ => None,
         };
         return KdcCertificate::Selected(Selection {
@@ -172,7 +175,7 @@ fn certificate<'a>(facts: &Facts<'a>, sha256: Sha256) -> Result<(&'a Certificate
 }
 
 /// Whether the KDC could select it at all.
-fn candidate(certificate: &Certificate, now: Timestamp) -> Option<Candidate<'_>> {
+fn candidate(certificate: &Certificate, store: CertificateStore, now: Timestamp) -> Option<Candidate<'_>> {
     let has = |wanted: &str| {
         certificate.extended_key_usages.as_ref().is_some_and(|usages| usages.iter().any(|usage| usage.oid() == wanted))
     };
@@ -182,8 +185,15 @@ fn candidate(certificate: &Certificate, now: Timestamp) -> Option<Candidate<'_>>
     if !has_kdc_usage && !of_legacy_template && !has(ExtendedKeyUsage::SMART_CARD_LOGON) {
         return None;
     }
-    // A chain that nobody verified may pass; `dc.cert-chain` says that it was not looked at.
-    let chain_may_pass = matches!(certificate.chain, ChainStatus::Trusted { .. } | ChainStatus::NotChecked { .. });
+    // A chain that nobody verified may pass, and so may one whose issuer we were not given along with files or over
+    // TLS; `dc.cert-chain` says so.
+    let chain_may_pass = match certificate.chain {
+        ChainStatus::Trusted { .. } | ChainStatus::NotChecked { .. } => true,
+        ChainStatus::IssuerMissing { .. } => {
+            matches!(store, CertificateStore::Files | CertificateStore::TlsPeer)
+        }
+        ChainStatus::UntrustedRoot { .. } | ChainStatus::Invalid { .. } => false,
+    };
     let valid = certificate.not_before <= now && now <= certificate.not_after;
     Some(Candidate { certificate, has_kdc_usage, passes: chain_may_pass && valid })
 }
@@ -260,6 +270,21 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_issuer_speaks_against_a_certificate_only_in_the_own_store() {
+        let orphan = Certificate { chain: ChainStatus::IssuerMissing { issuer: text("CN=Sub CA") }, ..cert(1) };
+        for (store, selected) in [
+            (CertificateStore::LocalMachineMy, Some(4)),
+            (CertificateStore::Files, Some(1)),
+            (CertificateStore::TlsPeer, Some(1)),
+        ] {
+            let host = Host::dc().certificates(store, &[legacy(4), orphan.clone()]);
+            assert_eq!(number(&host), selected, "{store:?}");
+        }
+        let orphan_alone = Host::dc_with(&[orphan]);
+        assert_eq!(number(&orphan_alone), Some(1), "`dc.cert-chain` then blocks");
+    }
+
+    #[test]
     fn keys_and_archive_marks_decide_who_takes_part() {
         let entry =
             |number, private_key, archived| ListedCertificate { sha256: Sha256([number; 32]), private_key, archived };
@@ -309,6 +334,8 @@ mod tests {
         };
         assert_eq!(uncertain(&Host::dc_with(&[cert(1)]).listing(listing(3, 0, 1))), Ok(false));
         assert_eq!(uncertain(&Host::dc_with(&[legacy(4)]).listing(listing(3, 0, 4))), Ok(true));
+        assert_eq!(uncertain(&Host::dc_with(&[cert(1)]).listing(listing(0, 1, 1))), Ok(false));
+        assert_eq!(uncertain(&Host::dc_with(&[legacy(4)]).listing(listing(0, 1, 4))), Ok(true));
         assert!(uncertain(&Host::dc_with(&[web(3)]).listing(listing(0, 1, 3))).unwrap_err().contains("Unknown"));
     }
 
