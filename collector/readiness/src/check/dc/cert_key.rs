@@ -1,7 +1,8 @@
 //! `dc.cert-key`: whether key, signature and key usage of the KDC's certificate are strong enough.
 //!
-//! Microsoft's page for Entra-joined clients names RSA of 2048 bits and SHA-256. Longer hashes are not named: they are
-//! an advisory, since nobody has said that strict clients take them, and nobody that they refuse.
+//! Microsoft's page for Entra-joined clients names RSA of 2048 bits and SHA-256. Longer hashes are not named: where such
+//! clients are served, or may be, they are an advisory, since nobody has said that strict clients take them, and nobody
+//! that they refuse. Hybrid-joined clients take any hash that is supported.
 
 use std::borrow::Cow;
 
@@ -46,8 +47,9 @@ impl Check for CertKey {
                       signed with an old hash.",
             evidence: "Public key, signature hash and key usage of the certificate that the KDC would select.",
             threshold: "RSA of 2048 bits or more (`rsa_bits_least`), signed with SHA-256, for digital signature and \
-                        key encipherment: ready. SHA-384 or SHA-512, which the guidance does not name: advisory. \
-                        Anything less: blocked where Entra-joined endpoints belong to the site's population, advisory \
+                        key encipherment: ready. SHA-384 or SHA-512, which the guidance for Entra-joined clients \
+                        does not name: advisory, or ready where no Entra-joined endpoints belong to the site's \
+                        population. Anything less: blocked where Entra-joined endpoints belong to the site's population, advisory \
                         where they do not. A signature of unknown kind: unknown.",
             remedy: "Issue a certificate from a template derived from *Kerberos Authentication* with an RSA key of \
                      2048 bits and the request hash SHA256.",
@@ -107,6 +109,9 @@ impl CertKey {
             }
             SignatureHash::Md5 | SignatureHash::Sha1 | SignatureHash::Sha256 => return Verdict::Ready,
         };
+        if site.entra_joined_endpoints == Some(false) {
+            return Verdict::Ready;
+        }
         let seen = format!("a signature with {longer}, which the guidance does not name, in {}", selection.name());
         Verdict::Advisory(finding(self, seen, needed()))
     }
@@ -166,6 +171,17 @@ mod tests {
         ];
         for (certificate, expected) in cases {
             assert_eq!(Host::dc_with(&[certificate]).judge(&CertKey, &Policy::default()), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_longer_hash_is_remarked_on_only_where_strict_clients_may_be_served() {
+        for signature_hash in [SignatureHash::Sha384, SignatureHash::Sha512] {
+            let host = Host::dc_with(&[Certificate { signature_hash, ..kdc_certificate(1) }]);
+            let standings = [Some(true), Some(false), None].map(|entra_joined| {
+                host.clone().entra_joined(entra_joined).judgements(&CertKey, &Policy::default())[0].verdict.standing()
+            });
+            assert_eq!(standings.map(crate::Standing::name), ["advisory", "ready", "advisory"]);
         }
     }
 
