@@ -135,15 +135,30 @@ fn judge_one(
     let mut judgements = judge(&facts, policy, judged_at);
     if let AsOf::At(_) = as_of {
         for judgement in &mut judgements {
-            let freshness = check_by_id(&judgement.check).map_or(Freshness::Endpoint, Check::freshness);
-            let seen_at = match (freshness, &forest.inventory) {
-                (Freshness::Directory, Some(inventory)) => inventory.as_of,
-                _ => machine.observed_at,
-            };
-            *judgement = held(judgement, freshness, seen_at, policy, judged_at);
+            *judgement = held_here(judgement, machine.observed_at, forest.inventory, policy, judged_at);
         }
     }
     JudgedMachine { machine, judged_at, judgements }
+}
+
+/// The judgement as it stands at that time: stale where the oldest observation it rests on is, whatever else of the
+/// machine was seen since. Where it rests on the directory too, that must have been read lately as well.
+fn held_here(
+    judgement: &Judgement,
+    observed_at: Timestamp,
+    inventory: Option<KeyInventory>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Judgement {
+    let freshness = check_by_id(&judgement.check).map_or(Freshness::Endpoint, Check::freshness);
+    let seen_at = judgement.evidence_at.unwrap_or(observed_at);
+    match (freshness, inventory) {
+        (Freshness::Directory, Some(inventory)) => {
+            let read = held(judgement, freshness, inventory.as_of, policy, now);
+            held(&read, Freshness::User, seen_at, policy, now)
+        }
+        _ => held(judgement, freshness, seen_at, policy, now),
+    }
 }
 
 fn site(machine: &Machine) -> Option<SiteRef> {
@@ -375,5 +390,22 @@ mod tests {
         assert_eq!(standing(AsOf::Observed), Standing::Ready);
         assert_eq!(standing(AsOf::At(at("2026-03-10T08:00:00Z"))), Standing::Ready);
         assert_eq!(standing(AsOf::At(at("2026-11-22T08:00:00Z"))), Standing::Unknown);
+    }
+
+    #[test]
+    fn an_old_observation_is_stale_beside_a_new_one() {
+        let mut machine = endpoint();
+        machine.observed_at = at("2026-11-22T08:00:00Z");
+        let system = muster_evidence::Kind::OperatingSystem;
+        let old = machine.observations[0].clone();
+        machine.observations.push(Observation {
+            key: ObservationKey::host(system),
+            outcome: Outcome::Absent,
+            observed_at: machine.observed_at,
+            ..old
+        });
+        let judged = judge_all(vec![machine], &Policy::default(), AsOf::At(at("2026-11-22T09:00:00Z")), None);
+        let found = judged.machines[0].judgements.iter().find(|judgement| judgement.check == "join.type").unwrap();
+        assert_eq!(found.verdict.standing(), Standing::Unknown, "joined in March is not joined in November: {found:?}");
     }
 }
