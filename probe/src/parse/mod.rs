@@ -12,6 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use muster_evidence::Timestamp;
 use serde_json::{Value, json};
 
+use crate::source::operating_system::parse as system;
+use crate::source::tpm::parse as tpm;
+
 mod bytes;
 pub mod certificate;
 pub mod dsregcmd;
@@ -27,6 +30,10 @@ pub const MAX_INPUT_BYTES: usize = 1024 * 1024;
 pub enum InputKind {
     /// The text that `dsregcmd /status` prints.
     Dsregcmd,
+    /// The line that `cmd /c ver` prints.
+    WindowsVersion,
+    /// The text that `tpmtool getdeviceinformation` prints.
+    Tpmtool,
     /// One or more X.509 certificates, in PEM or DER.
     Certificate,
     /// Values of `msDS-KeyCredentialLink`.
@@ -35,14 +42,26 @@ pub enum InputKind {
 
 impl InputKind {
     /// Every kind, in the order people see them.
-    pub const ALL: &'static [Self] = &[Self::Dsregcmd, Self::Certificate, Self::KeyCredential];
+    pub const ALL: &'static [Self] =
+        &[Self::Dsregcmd, Self::WindowsVersion, Self::Tpmtool, Self::Certificate, Self::KeyCredential];
 
-    /// The name on command lines and in captures.
+    /// The name on command lines.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Dsregcmd => "dsregcmd",
+            Self::WindowsVersion => "windows-version",
+            Self::Tpmtool => "tpmtool",
             Self::Certificate => "certificate",
             Self::KeyCredential => "key-credential",
+        }
+    }
+
+    /// The name in manifests of captures, where files of a kind are named in the plural.
+    pub const fn capture_name(self) -> &'static str {
+        match self {
+            Self::Dsregcmd | Self::WindowsVersion | Self::Tpmtool => self.name(),
+            Self::Certificate => "certificates",
+            Self::KeyCredential => "key-credentials",
         }
     }
 
@@ -50,6 +69,8 @@ impl InputKind {
     pub const fn about(self) -> &'static str {
         match self {
             Self::Dsregcmd => "the text that `dsregcmd /status` prints",
+            Self::WindowsVersion => "the line that `cmd /c ver` prints",
+            Self::Tpmtool => "the text that `tpmtool getdeviceinformation` prints",
             Self::Certificate => "X.509 certificates in PEM or DER",
             Self::KeyCredential => "values of `msDS-KeyCredentialLink`, one per line or as LDIF",
         }
@@ -81,7 +102,7 @@ impl FromStr for InputKind {
         Self::ALL
             .iter()
             .copied()
-            .find(|kind| kind.name() == name)
+            .find(|kind| kind.name() == name || kind.capture_name() == name)
             .ok_or_else(|| UnknownInputKind { name: name.chars().take(64).collect() })
     }
 }
@@ -98,6 +119,12 @@ pub enum ParseError {
     /// The text is not a `dsregcmd /status` output.
     #[error(transparent)]
     Dsregcmd(#[from] dsregcmd::InvalidStatus),
+    /// The text is not what `cmd /c ver` prints.
+    #[error(transparent)]
+    WindowsVersion(#[from] system::InvalidVer),
+    /// The text is not what `tpmtool getdeviceinformation` prints.
+    #[error(transparent)]
+    Tpmtool(#[from] tpm::InvalidTpmtool),
     /// The input holds no certificate, or something that must not be there.
     #[error(transparent)]
     Certificate(#[from] certificate::InvalidInput),
@@ -131,6 +158,17 @@ pub fn inspect_at(kind: InputKind, bytes: &[u8], now: Timestamp) -> Result<Value
             let facts = status.facts(None);
             json!({ "encoding": decoded.encoding, "facts": facts, "status": status })
         }
+        InputKind::WindowsVersion => {
+            let decoded = text::decode(bytes)?;
+            let system = system::windows_version(&decoded.text)?;
+            json!({ "encoding": decoded.encoding, "operating_system": system })
+        }
+        InputKind::Tpmtool => {
+            let decoded = text::decode(bytes)?;
+            // No TPM is a fact of its own, and not a text without one.
+            let tpm = tpm::tpmtool(&decoded.text)?;
+            json!({ "encoding": decoded.encoding, "present": tpm.is_some(), "tpm": tpm })
+        }
         InputKind::Certificate => {
             let bundle = certificate::from_pem_or_der(bytes)?;
             let unreadable: Vec<String> = bundle.unreadable.iter().map(ToString::to_string).collect();
@@ -148,4 +186,34 @@ pub fn inspect_at(kind: InputKind, bytes: &[u8], now: Timestamp) -> Result<Value
         }
     };
     Ok(json!({ "kind": kind.name(), "content": value }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::FileKind;
+
+    #[test]
+    fn every_kind_of_a_capture_can_be_inspected_under_its_name() {
+        for kind in FileKind::ALL {
+            let found: InputKind = kind.name().parse().unwrap();
+            assert_eq!(found.capture_name(), kind.name());
+            assert_eq!(found.name().parse(), Ok(found));
+        }
+        assert_eq!(FileKind::ALL.len(), InputKind::ALL.len());
+    }
+
+    #[test]
+    fn versions_and_tpms_are_shown() {
+        let now = Timestamp::MAX;
+        let ver = b"\r\nMicrosoft Windows [Version 10.0.26100.4349]\r\n";
+        let shown = inspect_at(InputKind::WindowsVersion, ver, now).unwrap();
+        assert_eq!(shown["content"]["operating_system"]["build"], 26100, "{shown}");
+        for (text, present) in [("-TPM Present: True\n-TPM Version: 2.0\n", true), ("-TPM Present: False\n", false)] {
+            let shown = inspect_at(InputKind::Tpmtool, text.as_bytes(), now).unwrap();
+            assert_eq!(shown["content"]["present"], present, "{shown}");
+            assert_eq!(shown["content"]["tpm"].is_null(), !present, "{shown}");
+        }
+        assert!(inspect_at(InputKind::WindowsVersion, b"no version here", now).is_err());
+    }
 }
