@@ -113,6 +113,15 @@ impl Verdict {
         }
     }
 
+    /// What was seen or is missing, without what is needed instead: for lists, where [`remedy`](Self::remedy) says what
+    /// to do. Otherwise as [`text`](Self::text).
+    pub fn seen(&self) -> String {
+        match self {
+            Self::Advisory(finding) | Self::Blocked(finding) => finding.seen.clone(),
+            Self::Ready | Self::Unknown(_) | Self::NotApplicable(_) => self.text(),
+        }
+    }
+
     /// What to do about a finding; empty where there is none.
     pub fn remedy(&self) -> &str {
         match self {

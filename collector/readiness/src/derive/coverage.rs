@@ -172,7 +172,7 @@ fn last_verdict(judgements: &[crate::Judgement], policy: &Policy) -> String {
         None => "not judged".to_owned(),
         Some(judgement) => match judgement.verdict.standing() {
             standing @ (Standing::Ready | Standing::NotApplicable) => standing.name().to_owned(),
-            standing => format!("{standing} by `{}`: {}", judgement.check, judgement.verdict.text()),
+            standing => format!("{standing} by `{}`: {}", judgement.check, judgement.verdict.seen()),
         },
     }
 }

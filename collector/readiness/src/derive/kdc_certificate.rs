@@ -10,6 +10,7 @@
 //! seen there is an assumption, and says so.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use muster_evidence::{
     Certificate, CertificateListing, CertificateStore, ChainStatus, Evidence, ExtendedKeyUsage, Kind, Observation,
@@ -52,18 +53,21 @@ pub struct Selection<'a> {
 }
 
 impl Selection<'_> {
-    /// The certificate's name for findings, with where it was seen if that matters.
+    /// The certificate's name for findings, with where it was seen if that matters. The beginning of the thumbprint is
+    /// enough to tell it from its neighbours in the store; the whole of it is in the evidence.
     pub fn name(&self) -> String {
         let Certificate { subject, thumbprint, .. } = self.certificate;
         let subject = if subject.is_empty() { "without subject" } else { subject.as_str() };
-        match self.store {
-            CertificateStore::LocalMachineMy | CertificateStore::Files => {
-                format!("certificate `{subject}` ({thumbprint})")
-            }
-            CertificateStore::TlsPeer => {
-                format!("certificate `{subject}` ({thumbprint}), as presented over LDAPS; the KDC may use another")
-            }
+        let mut name = format!("certificate `{subject}` (");
+        for byte in &thumbprint.0[..4] {
+            let _ = write!(name, "{byte:02x}"); // a `String` takes it always
         }
+        name.push_str("…)");
+        match self.store {
+            CertificateStore::LocalMachineMy | CertificateStore::Files => {}
+            CertificateStore::TlsPeer => name.push_str(", as presented over LDAPS; the KDC may use another"),
+        }
+        name
     }
 }
 

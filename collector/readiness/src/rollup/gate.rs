@@ -63,7 +63,7 @@ fn rows_of_dc<'a>(dc: &'a DcState, policy: &Policy, now: Timestamp, rows: &mut V
             None => (Standing::Unknown, "not judged yet".to_owned(), String::new()),
             Some(own) => {
                 let verdict = held(own, check.freshness(), dc.last_seen, policy, now).verdict;
-                (verdict.standing(), verdict.text(), verdict.remedy().to_owned())
+                (verdict.standing(), verdict.seen(), verdict.remedy().to_owned())
             }
         };
         match check.severity() {

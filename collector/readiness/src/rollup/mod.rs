@@ -205,7 +205,7 @@ fn population_reasons(tally: &Tally, policy: &Policy) -> Vec<Reason> {
             reasons.push(Reason {
                 check: Cow::Borrowed(check.id()),
                 standing,
-                text: format!("{}: {standing} for {count} {whom}", check.title()),
+                text: format!("{standing} for {count} {whom}; wanted: {}", within_a_sentence(check.title())),
                 remedy: Cow::Borrowed(if standing == Standing::Unknown { "" } else { check.page().remedy }),
                 hosts: tally.examples(index, standing).take(HOSTS_PER_REASON).cloned().collect(),
                 host_count: count,
@@ -215,6 +215,14 @@ fn population_reasons(tally: &Tally, policy: &Policy) -> Vec<Reason> {
         }
     }
     reasons
+}
+
+/// A title after a colon: its article begins no sentence there, while a name such as `Windows` stays as it is.
+fn within_a_sentence(title: &str) -> Cow<'_, str> {
+    match title.strip_prefix("The ") {
+        Some(rest) => Cow::Owned(format!("the {rest}")),
+        None => Cow::Borrowed(title),
+    }
 }
 
 fn population_gap(text: String) -> Reason {
@@ -349,11 +357,7 @@ mod tests {
         assert_eq!(gate_of(vec![dc("dc01", &good(), FRESH)]), (Rollout::Go, Standing::Ready, vec![]));
         let (rollout, gate, reasons) = gate_of(vec![dc("dc01", &good(), FRESH), dc("dc02", &none(), FRESH)]);
         assert_eq!((rollout, gate), (Rollout::Hold, Standing::Blocked));
-        assert_eq!(
-            reasons,
-            ["dc.cert-present blocked: `dc02`: no certificate in the store (needed: a certificate for KDC \
-              Authentication with its private key)"]
-        );
+        assert_eq!(reasons, ["dc.cert-present blocked: `dc02`: no certificate in the store"]);
         let (rollout, gate, _) = gate_of(vec![dc("dc01", &weak(), FRESH)]);
         assert_eq!((rollout, gate), (Rollout::Hold, Standing::Blocked));
     }
@@ -382,8 +386,7 @@ mod tests {
         assert_eq!(
             reasons,
             ["site.coverage unknown: domain controllers of the site: no report from `dc02` since \
-              2026-03-02T10:00:00Z (last blocked by `dc.cert-present`: no certificate in the store (needed: a \
-              certificate for KDC Authentication with its private key))"]
+              2026-03-02T10:00:00Z (last blocked by `dc.cert-present`: no certificate in the store)"]
         );
         // A blocker elsewhere stays the worst.
         let (rollout, gate, _) = gate_of(vec![dc("dc01", &none(), FRESH), dc("dc02", &good(), SILENT)]);
@@ -514,7 +517,7 @@ mod tests {
         );
         assert_eq!(
             readiness.reasons[1].text,
-            "The machine is hybrid joined or joined to Entra ID: blocked for 12 hosts"
+            "blocked for 12 hosts; wanted: the machine is hybrid joined or joined to Entra ID"
         );
         assert_eq!((readiness.population.endpoints.blocked, readiness.population.endpoints_quiet), (12, 1));
         assert_eq!(readiness.rollout, Rollout::Hold);

@@ -70,10 +70,12 @@ impl CertChain {
         let blocked = |seen: String| Verdict::Blocked(finding(self, format!("{seen} of {}", selection.name()), NEEDED));
         match &selection.certificate.chain {
             ChainStatus::Trusted { .. } => Verdict::Ready,
-            ChainStatus::UntrustedRoot { root } => blocked(format!("the untrusted root `{root}` ends the chain")),
-            ChainStatus::Invalid { detail } => blocked(format!("`{detail}` breaks the chain")),
+            ChainStatus::UntrustedRoot { root } => {
+                blocked(format!("the untrusted root `{root}` at the end of the chain"))
+            }
+            ChainStatus::Invalid { detail } => blocked(format!("a broken chain ({detail})")),
             ChainStatus::IssuerMissing { issuer } => match selection.store {
-                CertificateStore::LocalMachineMy => blocked(format!("the issuer `{issuer}` is missing in the chain")),
+                CertificateStore::LocalMachineMy => blocked(format!("the issuer `{issuer}` missing in the chain")),
                 CertificateStore::Files | CertificateStore::TlsPeer => {
                     Verdict::unknown(CHAIN, format!("the issuer `{issuer}` was not given along"))
                 }
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_table() {
-        let name = "certificate `CN=dc01.corp.example` (0101010101010101010101010101010101010101)";
+        let name = "certificate `CN=dc01.corp.example` (01010101…)";
         let blocked = |seen: &str| format!("blocked: {seen} of {name} (needed: {NEEDED})");
         let unknown = |why: &str| format!("unknown: {CHAIN}: {why}");
         let missing = || ChainStatus::IssuerMissing { issuer: text("CN=Sub CA") };
@@ -102,10 +104,10 @@ mod tests {
             (
                 own,
                 ChainStatus::UntrustedRoot { root: text("CN=Other") },
-                blocked("the untrusted root `CN=Other` ends the chain"),
+                blocked("the untrusted root `CN=Other` at the end of the chain"),
             ),
-            (own, ChainStatus::Invalid { detail: text("bad signature") }, blocked("`bad signature` breaks the chain")),
-            (own, missing(), blocked("the issuer `CN=Sub CA` is missing in the chain")),
+            (own, ChainStatus::Invalid { detail: text("bad signature") }, blocked("a broken chain (bad signature)")),
+            (own, missing(), blocked("the issuer `CN=Sub CA` missing in the chain")),
             (CertificateStore::Files, missing(), unknown("the issuer `CN=Sub CA` was not given along")),
             (CertificateStore::TlsPeer, missing(), unknown("the issuer `CN=Sub CA` was not given along")),
             (own, ChainStatus::NotChecked { why: text("no anchors given") }, unknown("not done: no anchors given")),
