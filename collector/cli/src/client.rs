@@ -6,8 +6,8 @@ use std::time::Duration;
 use muster_evidence::{Kind, Outcome, Role};
 use muster_proto::convert;
 use muster_proto::link::{
-    CollectorUrl, ConnectError, Credentials, InvalidCredentials, InvalidTls, InvalidUrl, Timeouts, client_config,
-    connect, load_certificates,
+    Chain, CollectorUrl, ConnectError, Credentials, InvalidCredentials, InvalidTls, InvalidUrl, Timeouts,
+    client_config, connect, load_certificates,
 };
 use muster_proto::v1::{self, readiness_service_client::ReadinessServiceClient};
 use tonic::transport::Channel;
@@ -85,7 +85,11 @@ fn status_text(status: &Status) -> String {
         Code::Unavailable => format!("the collector is not available: {}", status.message()),
         Code::DeadlineExceeded => "the collector did not answer in time".to_owned(),
         Code::PermissionDenied | Code::Unauthenticated => format!("the collector refuses this: {}", status.message()),
-        _ => status.message().to_owned(),
+        // One that tonic made of a broken connection: its sources say what broke it, such as a refused certificate.
+        _ => match std::error::Error::source(status) {
+            Some(source) => Chain(source).to_string(),
+            None => status.message().to_owned(),
+        },
     }
 }
 
