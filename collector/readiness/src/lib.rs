@@ -19,7 +19,8 @@ mod verdict;
 mod waiver;
 
 pub use crate::check::{
-    CHECKS, Check, Page, Scope, Severity, check_by_id, index_markdown, nearest_check, page_markdown,
+    CHECKS, Check, Page, REMOTE_SESSION, Scope, Severity, check_by_id, index_markdown, keeps_last_verdict,
+    nearest_check, page_markdown,
 };
 pub use crate::facts::{DcState, Facts, ForestFacts, HostFacts, KeyInventory, SiteFacts};
 pub use crate::freshness::{Freshness, held, is_stale, stale_at};

@@ -26,6 +26,7 @@ mod tpm;
 mod user;
 
 pub use self::page::{Page, index_markdown, page_markdown};
+pub use self::prereq::ngc::{REMOTE_SESSION, keeps_last_verdict};
 
 /// Every check, in the order people see them.
 pub const CHECKS: &[&dyn Check] = &[

@@ -19,6 +19,18 @@ pub(in crate::check) struct NgcPrerequisiteCheck;
 
 const EVALUATION: &str = "the prerequisite evaluation";
 
+/// What is missing where the only NO is that of a session from afar: the mark of a gap that passes by itself.
+pub const REMOTE_SESSION: &str = "the prerequisite evaluation outside a remote session";
+
+/// Whether the subject keeps the verdict it had, where it had one, in place of this gap.
+///
+/// A rule has no memory, so it answers `Unknown`. Whoever keeps verdicts puts the last one back: a remote session is
+/// transient and says nothing about a sign-in at the machine, so it takes nothing away from what was seen there. What is
+/// put back keeps its dates, so that it goes stale as it would have.
+pub fn keeps_last_verdict(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Unknown(gap) if gap.missing == REMOTE_SESSION)
+}
+
 impl Check for NgcPrerequisiteCheck {
     fn id(&self) -> &'static str {
         "prereq.ngc"
@@ -52,8 +64,10 @@ impl Check for NgcPrerequisiteCheck {
                        Newer builds leave it out once Hello is set up.",
             threshold: "`WillProvision`: ready. Hello is set up already, or only the policy is not rolled out \
                         (`not started`): not applicable. Only `PostLogonEnabled` is NO: advisory, the user starts \
-                        enrolment. Only `SessionIsNotRemote` is NO, or a field is undetermined: unknown. Any other NO \
-                        blocks. On a machine that is joined to Entra ID only, Hello is on by default, so there \
+                        enrolment. Only `SessionIsNotRemote` is NO: the collector keeps the user's last verdict, since \
+                        the session is transient and says nothing about a sign-in at the machine; where there is no \
+                        verdict yet, and where the probe judges alone: unknown. A field is undetermined: unknown. Any \
+                        other NO blocks. On a machine that is joined to Entra ID only, Hello is on by default, so there \
                         `PolicyEnabled: NO` blocks too.",
             remedy: "Go where the deciding field points: `IsDeviceJoined` to `join.type`, `IsUserAzureAD` to \
                      `prt.present`, `PolicyEnabled` to the policy *Use Windows Hello for Business*, `DeviceEligible` to \
@@ -159,7 +173,7 @@ impl NgcPrerequisiteCheck {
             ));
         }
         if found.session_is_not_remote == Tristate::No {
-            return Verdict::unknown(EVALUATION, "remote session: it says nothing about a sign-in at the machine");
+            return Verdict::unknown(REMOTE_SESSION, "a remote session says nothing about a sign-in at the machine");
         }
         match found.cert_enrollment {
             Some(CertEnrollment::EnrollmentAuthority | CertEnrollment::MobileDeviceManagement) => {
@@ -218,7 +232,7 @@ mod tests {
             ),
             (
                 NgcPrerequisites { session_is_not_remote: No, ..wont() },
-                unknown("remote session: it says nothing about a sign-in at the machine"),
+                format!("unknown: {REMOTE_SESSION}: a remote session says nothing about a sign-in at the machine"),
             ),
             (
                 NgcPrerequisites { post_logon_enabled: No, session_is_not_remote: No, ..wont() },
@@ -262,6 +276,25 @@ mod tests {
         ];
         for (found, expected) in cases {
             assert_eq!(host(found, Context::UserSession).judge(&NgcPrerequisiteCheck, &Policy::default()), [expected]);
+        }
+    }
+
+    #[test]
+    fn only_a_remote_session_alone_keeps_the_last_verdict() {
+        let wont = || NgcPrerequisites { result: PreReqResult::WillNotProvision, ..prerequisites() };
+        let cases = [
+            (NgcPrerequisites { session_is_not_remote: No, ..wont() }, true),
+            (NgcPrerequisites { session_is_not_remote: No, post_logon_enabled: No, ..wont() }, false),
+            (NgcPrerequisites { session_is_not_remote: No, device_eligible: Undetermined, ..wont() }, false),
+            (NgcPrerequisites { session_is_not_remote: No, device_eligible: No, ..wont() }, false),
+            (NgcPrerequisites { session_is_not_remote: Undetermined, ..wont() }, false),
+            (NgcPrerequisites { session_is_not_remote: No, ..prerequisites() }, false),
+            (wont(), false),
+        ];
+        for (found, keeps) in cases {
+            let host = host(found, Context::UserSession);
+            let judgements = host.judgements(&NgcPrerequisiteCheck, &Policy::default());
+            assert_eq!(keeps_last_verdict(&judgements[0].verdict), keeps, "{judgements:?}");
         }
     }
 
