@@ -43,7 +43,9 @@ impl Check for TpmVersion {
                       a TPM 1.2 counts as no TPM for hybrid join, so the device's key is kept in software.",
             evidence: "The version that the TPM itself answers: on Windows from the TPM base services, on Linux \
                        through the TSS. A machine without a TPM is judged by `tpm.present` alone.",
-            threshold: "2.0: ready. 1.2: advisory, since keys are made, only weaker kept.",
+            threshold: "2.0: ready. 1.2: advisory, since keys are made, only weaker kept. A policy that excludes TPM \
+                        1.2 (`ExcludeSecurityDevices`) is not judged here yet: it will be once the policies of a \
+                        machine are evidence, in a later version.",
             remedy: "Move to TPM 2.0, by a firmware update where the maker offers one, together with native UEFI boot; \
                      or accept that device keys are kept in software.",
             source: "Microsoft Learn, TPM recommendations; Plan your Microsoft Entra hybrid join implementation",
