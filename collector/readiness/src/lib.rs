@@ -28,7 +28,7 @@ pub use crate::judge::{judge, judge_site};
 pub use crate::policy::{InvalidPolicy, Policy, SiteOverride, SitePolicy, TrustType};
 pub use crate::rollup::{
     CheckCounts, CheckSet, Coverage, Gate, HostStanding, Population, Reason, Rollout, SilentDc, SiteReadiness,
-    StandingCounts, Tally, TallyCounts, UserOnHost, UserStanding, rollup,
+    StandingCounts, Tally, TallyCounts, UserOnHost, UserStanding, counts, rollup,
 };
 pub use crate::verdict::{Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict};
 pub use crate::waiver::{Waiver, apply_waivers};

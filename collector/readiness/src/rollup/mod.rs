@@ -15,10 +15,10 @@ use muster_evidence::{HostName, SiteRef, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use self::gate::Gate;
-pub use self::standing::{CheckSet, HostStanding, UserOnHost, UserStanding};
+pub use self::standing::{CheckSet, HostStanding, UserOnHost, UserStanding, counts};
 pub use self::tally::{CheckCounts, StandingCounts, Tally, TallyCounts};
 pub use crate::derive::coverage::{Coverage, SilentDc};
-use crate::{CHECKS, Policy, Scope, Severity, SiteFacts, Standing, Verdict};
+use crate::{CHECKS, Policy, Scope, SiteFacts, Standing, Verdict};
 
 /// Most hosts that a reason names; it counts them all.
 pub(crate) const HOSTS_PER_REASON: usize = 10;
@@ -183,16 +183,14 @@ fn population_reasons(tally: &Tally, policy: &Policy) -> Vec<Reason> {
     let mut reasons = Vec::new();
     for (index, check) in CHECKS.iter().enumerate() {
         let of_population = matches!(check.scope(), Scope::Endpoint | Scope::EndpointUser);
-        if !of_population || check.severity() == Severity::Informative || !policy.requires(check.id()) {
+        if !of_population || !counts(*check, policy) {
             continue;
         }
-        let counts = &tally.counts.checks[index];
-        for (standing, users_affected) in [
-            (Standing::Blocked, counts.users_blocked),
-            (Standing::Unknown, counts.users_unknown),
-            (Standing::Advisory, 0),
-        ] {
-            let count = counts.verdicts.of(standing);
+        let own = &tally.counts.checks[index];
+        for (standing, users_affected) in
+            [(Standing::Blocked, own.users_blocked), (Standing::Unknown, own.users_unknown), (Standing::Advisory, 0)]
+        {
+            let count = own.verdicts.of(standing);
             if count == 0 {
                 continue;
             }
@@ -574,6 +572,27 @@ mod tests {
                 sights.reverse();
             }
         }
+    }
+
+    #[test]
+    fn an_informative_check_counts_in_no_standing() {
+        let plain = Policy::default();
+        let named = Policy { required_checks: vec!["user.ngc-set".into()], ..Policy::default() };
+        let disabled = Policy { disabled_checks: vec!["join.type".into()], ..Policy::default() };
+        let counted = |id: &str, policy: &Policy| counts(crate::check_by_id(id).unwrap(), policy);
+        assert!(!counted("user.ngc-set", &plain) && !counted("user.ngc-set", &named));
+        assert!(counted("join.type", &plain) && !counted("join.type", &named) && !counted("join.type", &disabled));
+        for standing in [blocked(), Verdict::unknown("a", "b"), Verdict::Ready] {
+            let judgements = [
+                judged("prt.present", crate::Judged::User(ada()), Verdict::Ready),
+                judged("user.ngc-set", crate::Judged::User(ada()), standing),
+            ];
+            let sight = UserOnHost::new(HostNo(1), &ada(), &judgements, now(), false, &plain).unwrap();
+            assert_eq!((sight.standing, sight.blocked.is_empty()), (Standing::Ready, true));
+        }
+        let alone = [judged("user.ngc-set", crate::Judged::User(ada()), Verdict::Ready)];
+        let sight = UserOnHost::new(HostNo(1), &ada(), &alone, now(), false, &plain).unwrap();
+        assert_eq!(sight.standing, Standing::NotApplicable);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use muster_evidence::{HostName, HostNo, Sid, Timestamp};
 
 use crate::check::check_index;
-use crate::{CHECKS, Judged, Judgement, Policy, Scope, Severity, Standing};
+use crate::{CHECKS, Check, Judged, Judgement, Policy, Scope, Severity, Standing};
 
 /// A set of checks, by their place in [`CHECKS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -29,9 +29,10 @@ impl CheckSet {
     }
 }
 
-/// Whether a check counts towards what a subject stands at.
-fn counts(check: usize, policy: &Policy) -> bool {
-    CHECKS[check].severity() != Severity::Informative && policy.requires(CHECKS[check].id())
+/// Whether a check counts towards what a subject stands at: an informative one never does, and of the others those
+/// that the policy requires.
+pub fn counts(check: &dyn Check, policy: &Policy) -> bool {
+    check.severity() != Severity::Informative && policy.requires(check.id())
 }
 
 /// What one host adds to its site's counters.
@@ -69,7 +70,7 @@ impl HostStanding {
             let found = judgement.verdict.standing();
             verdicts.push((index, found));
             if judgement.subject == Judged::Host
-                && counts(index, policy)
+                && counts(CHECKS[index], policy)
                 && (found > standing || (worst.is_none() && found == standing))
             {
                 standing = found;
@@ -125,7 +126,8 @@ impl UserOnHost {
                 Judged::Site => false,
             };
             let Some(index) = check_index(&judgement.check).filter(|_| concerns) else { continue };
-            if !matches!(CHECKS[index].scope(), Scope::Endpoint | Scope::EndpointUser) || !counts(index, policy) {
+            if !matches!(CHECKS[index].scope(), Scope::Endpoint | Scope::EndpointUser) || !counts(CHECKS[index], policy)
+            {
                 continue;
             }
             let standing = judgement.verdict.standing();
