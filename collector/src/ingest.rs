@@ -79,7 +79,7 @@ impl ReportService for Ingest {
         let peer = peer_of(&request)?;
         let reports = request.into_inner().map(|message| message.map(|v1::ReportStreamRequest { report }| report));
         let peer = Arc::new(peer.identity().clone());
-        Ok(Response::new(Box::pin(answers(self.0.clone(), &peer, reports))))
+        Ok(Response::new(answers(&self.0, &peer, reports)))
     }
 }
 
@@ -89,10 +89,10 @@ type Job = (v1::ReportRequest, oneshot::Sender<Answer>);
 /// The answers to a stream of reports, in the order of the reports. Those about one host are taken one after the
 /// other, those about different hosts side by side; while too many are under way, no more are read.
 fn answers(
-    core: Core,
+    core: &Core,
     peer: &Arc<PeerIdentity>,
     mut reports: impl Stream<Item = Result<Option<v1::ReportRequest>, Status>> + Send + Unpin + 'static,
-) -> impl Stream<Item = Result<v1::ReportStreamResponse, Status>> + Send + 'static {
+) -> Pin<Box<dyn Stream<Item = Result<v1::ReportStreamResponse, Status>> + Send>> {
     let in_flight = core.settings().bounds.stream_in_flight.max(1);
     let workers: Vec<mpsc::Sender<Job>> = (0..in_flight).map(|_| worker(core.clone(), Arc::clone(peer))).collect();
     let (in_order, waiting) = mpsc::channel::<Result<oneshot::Receiver<Answer>, Status>>(in_flight);
@@ -116,7 +116,7 @@ fn answers(
             }
         }
     });
-    ReceiverStream::new(waiting).then(|answer| async move {
+    let answers = ReceiverStream::new(waiting).then(|answer| async move {
         let answer = match answer?.await {
             Ok(answer) => answer,
             Err(_) => Err(Status::unavailable("collector is being stopped")),
@@ -129,7 +129,8 @@ fn answers(
             }),
         };
         Ok(v1::ReportStreamResponse { answer: Some(answer) })
-    })
+    });
+    Box::pin(answers)
 }
 
 /// Takes reports one after the other until the stream ends.
@@ -176,7 +177,7 @@ mod tests {
         // A report that is not one answers in its place.
         let expected: Vec<_> = reports.iter().map(|report| (report.sequence, report.install_id.is_empty())).collect();
         let stream = tokio_stream::iter(reports.into_iter().map(|report| Ok(Some(report))));
-        let told: Vec<_> = answers(lab.core.clone(), &relay, stream).collect().await;
+        let told: Vec<_> = answers(&lab.core, &relay, stream).collect().await;
         assert_eq!(told.len(), expected.len());
         for (answer, (sequence, spoilt)) in told.into_iter().zip(expected) {
             match answer.unwrap().answer.unwrap() {

@@ -65,7 +65,7 @@ fn advance(
     next.source = part.source.to_string();
     next.epoch = part.epoch;
     next.cursor = part.cursor;
-    next.reporter = reporter.to_owned();
+    reporter.clone_into(&mut next.reporter);
     next.arrived_at_ms = now.unix_ms();
     let in_force = part.complete || (next.complete && next.complete_epoch == part.epoch);
     if part.complete {

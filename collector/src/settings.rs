@@ -42,10 +42,10 @@ pub struct Cadences {
 impl Default for Cadences {
     fn default() -> Self {
         Self {
-            endpoint: Duration::from_secs(15 * 60),
-            domain_controller: Duration::from_secs(2 * 60),
-            directory: Duration::from_secs(5 * 60),
-            sync_server: Duration::from_secs(5 * 60),
+            endpoint: Duration::from_mins(15),
+            domain_controller: Duration::from_mins(2),
+            directory: Duration::from_mins(5),
+            sync_server: Duration::from_mins(5),
         }
     }
 }

@@ -124,6 +124,7 @@ pub struct UserRow {
 
 /// A host.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and a byte of a million rows")]
 pub struct Row {
     /// Its number.
     pub number: HostNo,
@@ -461,14 +462,12 @@ impl Table {
     /// The number of a site, which is given one.
     pub(crate) fn intern_site(&mut self, site: &SiteRef) -> SiteNo {
         let key = (site.forest.clone(), site.name.clone());
-        match self.site_numbers.get(&key) {
-            Some(number) => *number,
-            None => {
-                let number = self.add_site(Some(site.clone()));
-                self.site_numbers.insert(key, number);
-                number
-            }
+        if let Some(number) = self.site_numbers.get(&key) {
+            return *number;
         }
+        let number = self.add_site(Some(site.clone()));
+        self.site_numbers.insert(key, number);
+        number
     }
 
     fn add_site(&mut self, site: Option<SiteRef>) -> SiteNo {
@@ -501,8 +500,13 @@ impl Table {
     pub fn put(&mut self, resident: Resident<'_>, now: Timestamp) -> Result<(), InvalidRow> {
         let number = resident.number;
         let slot = slot(number).ok_or(InvalidRow { number, what: "number" })?;
-        let row = self.build(resident)?;
+        let mut row = self.build(resident)?;
         let site = row.site;
+        for user in &mut row.users {
+            // Reports that change nothing tell of sights that no record has yet.
+            let known = self.get(number).and_then(|before| before.users.iter().find(|own| own.sid == user.sid));
+            user.seen = known.map_or(user.seen, |known| user.seen.max(known.seen));
+        }
         for site in self.sites_reading(number, &row) {
             self.bump_facts(site);
         }

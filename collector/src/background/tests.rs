@@ -282,6 +282,12 @@ async fn a_user_counts_once_where_the_user_was_seen_last() {
     assert_eq!(lab.take(&mut desk).await, v1::Acknowledgement::Seen);
     assert_eq!(users(lab.site("Harbour").await), (1, 0));
     assert_eq!(users(lab.site("Depot").await), (0, 0));
+    // Judging again leaves the user where only memory knows of the sight.
+    let number = lab.record(desk.name()).await.unwrap().number;
+    lab.core.apply_policy("certificate_warning_days = 20", 0, "ada").await.unwrap();
+    while lab.core.judge_waiting().await > 0 {}
+    assert!(lab.core.read(|table| table.get(number).unwrap().policy_revision) > 1);
+    assert_eq!(users(lab.site("Harbour").await), (1, 0));
     // Without a sign-in for a month the user is not counted any more.
     lab.clock.advance_ms(31 * DAY);
     lab.core.tick();

@@ -16,6 +16,9 @@ const COMMITTED: v1::Acknowledgement = v1::Acknowledgement::Committed;
 const SEEN: v1::Acknowledgement = v1::Acknowledgement::Seen;
 const SUPERSEDED: v1::Acknowledgement = v1::Acknowledgement::Superseded;
 
+/// Spoils one thing in a report.
+type Spoil = fn(&mut v1::ReportRequest);
+
 fn harbour_pc() -> Machine {
     Machine::endpoint("pc1.corp.example", "Harbour", 1104)
 }
@@ -325,7 +328,6 @@ async fn bad_reports_are_refused_with_what_is_wrong() {
     let peer = lab.peer("pc1.corp.example");
     let mut pc = harbour_pc();
     let report = pc.report(lab.clock.now());
-    type Spoil = fn(&mut v1::ReportRequest);
     let cases: [(&str, Spoil, Code, &str); 9] = [
         (
             "protocol",
@@ -367,7 +369,6 @@ async fn bad_parts_are_refused_and_the_rest_is_taken() {
         let at = report.observations.iter().position(|own| own.key.as_ref().is_some_and(|key| key.kind == 1)).unwrap();
         report.observations.swap(0, at);
     };
-    type Spoil = fn(&mut v1::ReportRequest);
     let cases: [(&str, Spoil, &str); 5] = [
         ("wrong digest", |r| r.observations[0].body = Some(b"other".to_vec()), "digest"),
         (
