@@ -81,16 +81,33 @@ impl ClientError {
 }
 
 fn status_text(status: &Status) -> String {
+    let said = words(status);
     match status.code() {
-        Code::Unavailable => format!("the collector is not available: {}", status.message()),
+        Code::Unavailable => format!("the collector is not available: {said}"),
         Code::DeadlineExceeded => "the collector did not answer in time".to_owned(),
-        Code::PermissionDenied | Code::Unauthenticated => format!("the collector refuses this: {}", status.message()),
-        // One that tonic made of a broken connection: its sources say what broke it, such as a refused certificate.
-        _ => match std::error::Error::source(status) {
-            Some(source) => Chain(source).to_string(),
-            None => status.message().to_owned(),
-        },
+        Code::PermissionDenied | Code::Unauthenticated => format!("the collector refuses this: {said}"),
+        _ => said,
     }
+}
+
+/// What a status says, and never nothing.
+fn words(status: &Status) -> String {
+    // One that tonic made of a broken connection: its sources say what broke it, such as a refused certificate.
+    if let Some(source) = std::error::Error::source(status) {
+        return Chain(source).to_string();
+    }
+    if !status.message().is_empty() {
+        return status.message().to_owned();
+    }
+    let code = status.code().description();
+    let mut letters = code.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_lowercase).collect();
+    // The collector itself says why. What listens for probes, or another program, may end a stream without a word.
+    format!(
+        "{first}{} (code {}, and no word of why); is this the operators' address?",
+        letters.as_str(),
+        status.code() as i32
+    )
 }
 
 impl From<Status> for ClientError {
@@ -631,5 +648,36 @@ const fn role_word(role: v1::Role) -> &'static str {
         v1::Role::Directory => "directory",
         v1::Role::SyncServer => "sync-server",
         v1::Role::Relay => "relay",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_status_is_without_words() {
+        for (status, text) in [
+            (
+                Status::new(Code::Internal, ""),
+                "internal error (code 13, and no word of why); is this the operators' address?",
+            ),
+            (Status::not_found("no site `Oslo`"), "no site `Oslo`"),
+            (
+                Status::unavailable(""),
+                "the collector is not available: the service is currently unavailable (code 14, and no word of why); \
+                 is this the operators' address?",
+            ),
+            (Status::permission_denied("role `reader`"), "the collector refuses this: role `reader`"),
+        ] {
+            assert_eq!(ClientError::from(status).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_broken_connection_is_told_with_its_causes() {
+        let cause = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset by peer");
+        let status = Status::from_error(Box::new(cause));
+        assert!(ClientError::from(status).to_string().contains("reset by peer"));
     }
 }
