@@ -2,11 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::client::{IdentityFiles, Target};
 use crate::output::Format;
+use crate::place::SiteArg;
+
+/// Heading of the options that say where the collector is.
+const CONNECTION: &str = "Connection";
+
+/// Heading of the options that say how to print.
+const OUTPUT: &str = "Output";
 
 /// Words for standings.
 const STANDINGS: [&str; 5] = ["ready", "advisory", "blocked", "unknown", "not-applicable"];
@@ -34,20 +42,50 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Address of the collector's operators' side: `http://` on loopback, `https://` elsewhere.
-    #[arg(long, global = true, env = "MUSTER_COLLECTOR", default_value = "http://127.0.0.1:8444", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "MUSTER_COLLECTOR",
+        default_value = "http://127.0.0.1:8444",
+        value_name = "URL",
+        help_heading = CONNECTION
+    )]
     collector: String,
     /// Your certificate, PEM, for `https`.
-    #[arg(long, global = true, env = "MUSTER_CERTIFICATE", value_name = "FILE")]
+    #[arg(long, global = true, env = "MUSTER_CERTIFICATE", value_name = "FILE", help_heading = CONNECTION)]
     certificate: Option<PathBuf>,
     /// Its private key, PEM.
-    #[arg(long, global = true, env = "MUSTER_KEY", value_name = "FILE")]
+    #[arg(long, global = true, env = "MUSTER_KEY", value_name = "FILE", help_heading = CONNECTION)]
     key: Option<PathBuf>,
     /// The CA that issued the collector's certificate, PEM.
-    #[arg(long, global = true, env = "MUSTER_CA", value_name = "FILE")]
+    #[arg(long, global = true, env = "MUSTER_CA", value_name = "FILE", help_heading = CONNECTION)]
     ca: Option<PathBuf>,
+    /// How to print; a table if not said.
+    #[arg(long, global = true, value_enum, help_heading = OUTPUT)]
+    format: Option<Format>,
+}
+
+impl Cli {
+    /// The command line of this process.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::try_parse()?.checked()
+    }
+
+    /// Refuses what `--format` cannot mean for the command: `export` alone writes CSV, and no tables.
+    fn checked(self) -> Result<Self, clap::Error> {
+        let is_export = matches!(self.command, Command::Export { .. });
+        let fault = match self.global.format {
+            Some(Format::Csv) if !is_export => "`--format csv` is for `muster export`; here it is `table` or `json`",
+            Some(Format::Table) if is_export => "`muster export` has no `--format table`; it is `csv` or `json`",
+            _ => return Ok(self),
+        };
+        Err(Self::command().error(ErrorKind::InvalidValue, fault))
+    }
+
     /// How to print.
-    #[arg(long, global = true, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) fn format(&self) -> Format {
+        self.global.format.unwrap_or_default()
+    }
 }
 
 impl Global {
@@ -79,8 +117,8 @@ pub(crate) enum Command {
     },
     /// Shows one site: its domain controllers, its checks, and every reason.
     Site {
-        /// The site's name.
-        name: String,
+        /// The site's name, or `forest/name`.
+        name: SiteArg,
         /// Its forest, where several have a site of that name.
         #[arg(long, default_value = "", hide_default_value = true)]
         forest: String,
@@ -123,9 +161,9 @@ pub(crate) enum Command {
         /// Only those of this forest.
         #[arg(long, default_value = "", hide_default_value = true)]
         forest: String,
-        /// Only those of this site.
+        /// Only those of this site, `name` or `forest/name`.
         #[arg(long, default_value = "", hide_default_value = true)]
-        site: String,
+        site: SiteArg,
         /// Only those of this host.
         #[arg(long, default_value = "", hide_default_value = true)]
         host: String,
@@ -135,9 +173,9 @@ pub(crate) enum Command {
     },
     /// Follows sites and changes until Ctrl-C.
     Watch {
-        /// Only this site.
+        /// Only this site, `name` or `forest/name`.
         #[arg(default_value = "", hide_default_value = true)]
-        site: String,
+        site: SiteArg,
         /// Only this forest.
         #[arg(long, default_value = "", hide_default_value = true)]
         forest: String,
@@ -159,27 +197,33 @@ pub(crate) enum Command {
         /// What to write.
         #[arg(value_parser = PossibleValuesParser::new(["hosts", "sites"]), default_value = "hosts")]
         what: String,
-        /// How to write it.
-        #[arg(long = "as", value_parser = PossibleValuesParser::new(["csv", "json"]), default_value = "csv")]
-        kind: String,
+        /// How to write it; CSV if not said.
+        // The same option as the global one, so that its place on the command line does not matter.
+        #[arg(long, value_parser = export_format(), help_heading = OUTPUT)]
+        format: Option<Format>,
         /// Where to; standard output if not said.
         #[arg(long, short)]
         output: Option<PathBuf>,
-        /// Only this site.
+        /// Only this site, `name` or `forest/name`.
         #[arg(long, default_value = "", hide_default_value = true)]
-        site: String,
+        site: SiteArg,
         /// Only this forest.
         #[arg(long, default_value = "", hide_default_value = true)]
         forest: String,
     },
 }
 
+/// What `export` can write.
+fn export_format() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["csv", "json"]).map(|word| if word == "csv" { Format::Csv } else { Format::Json })
+}
+
 /// Which hosts.
 #[derive(Debug, Args)]
 pub(crate) struct HostsArgs {
-    /// Only hosts of this site.
+    /// Only hosts of this site, `name` or `forest/name`.
     #[arg(long, default_value = "", hide_default_value = true)]
-    pub(crate) site: String,
+    pub(crate) site: SiteArg,
     /// Only hosts of this forest.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) forest: String,
@@ -245,9 +289,9 @@ pub(crate) enum WaiveCommand {
         /// Only on this host.
         #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "site")]
         host: String,
-        /// Only in this site.
+        /// Only in this site, `name` or `forest/name`.
         #[arg(long)]
-        site: Option<String>,
+        site: Option<SiteArg>,
         /// The site's forest.
         #[arg(long, default_value = "", hide_default_value = true)]
         forest: String,
@@ -269,4 +313,61 @@ pub(crate) enum WaiveCommand {
         /// Its number.
         number: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))?.checked()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_export_takes_its_format_wherever_it_stands() {
+        for (line, expected) in [
+            ("muster export", None),
+            ("muster export --format csv", Some(Format::Csv)),
+            ("muster export sites --format json", Some(Format::Json)),
+            ("muster --format json export", Some(Format::Json)),
+            ("muster --format csv export", Some(Format::Csv)),
+        ] {
+            let Command::Export { format, .. } = read(line).unwrap().command else { panic!("{line}") };
+            assert_eq!(format, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_format_that_a_command_has_not_is_refused() {
+        for line in [
+            "muster sites --format csv",
+            "muster --format csv status",
+            "muster export --format table",
+            "muster --format table export",
+            "muster sites --format xml",
+        ] {
+            let error = read(line).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidValue, "{line}");
+            assert!(error.use_stderr(), "{line}");
+        }
+        let error = read("muster sites --format csv").unwrap_err().to_string();
+        assert!(error.contains("`--format csv` is for `muster export`"), "{error}");
+    }
+
+    #[test]
+    fn every_other_command_prints_as_told() {
+        for (line, expected) in [
+            ("muster sites", Format::Table),
+            ("muster --format json sites", Format::Json),
+            ("muster sites --format json", Format::Json),
+            ("muster waive list --format json", Format::Json),
+        ] {
+            assert_eq!(read(line).unwrap().format(), expected, "{line}");
+        }
+    }
 }

@@ -5,11 +5,10 @@ mod client;
 mod command;
 mod model;
 mod output;
+mod place;
 
 use std::io::Write;
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::args::Cli;
 use crate::output::Out;
@@ -18,14 +17,14 @@ use crate::output::Out;
 const EXIT_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
         }
     };
-    let out = Out::new(cli.global.format);
+    let out = Out::new(cli.format());
     // One thread is enough: the commands ask one thing after another.
     let done = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -328,3 +328,67 @@ impl Serialize for Time {
         serializer.serialize_str(&self.text())
     }
 }
+
+/// Answers as they come from a collector, for the tests of what is printed of them.
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::{Counts, Reason, Site, Time, Verdict};
+
+    /// A site that is held up.
+    pub(crate) fn site(name: &str) -> Site {
+        Site {
+            forest: "corp.example".to_owned(),
+            name: name.to_owned(),
+            rollout: "Partly".to_owned(),
+            rollout_since: Time(1_772_000_000_000),
+            gate: "advisory".to_owned(),
+            users: Counts { ready: 1_204, advisory: 3, blocked: 17, unknown: 40, not_applicable: 2 },
+            users_seen: 1_264,
+            users_quiet: 12,
+            endpoints: Counts { ready: 980, advisory: 0, blocked: 4, unknown: 9, not_applicable: 1 },
+            endpoints_quiet: 3,
+            endpoints_expected: Some(1_000),
+            endpoints_fresh: 990,
+            dcs_expected: Some(2),
+            dcs_reporting: 2,
+            dcs_fresh: 1,
+            qualifiers: vec!["coverage not known".to_owned()],
+            reasons: vec![reason("dc.cert-validity"), reason("key.registration")],
+        }
+    }
+
+    /// A verdict with everything said.
+    pub(crate) fn verdict(standing: &str) -> Verdict {
+        Verdict {
+            check: "endpoint.hello-prerequisites".to_owned(),
+            title: "Does Windows let the user set up Hello?".to_owned(),
+            standing: standing.to_owned(),
+            seen: "`PreReqResult` is `WillNotProvision`, and `CertEnrollment` is `none`".to_owned(),
+            needed: "the key trust prerequisites hold".to_owned(),
+            remedy: "turn certificate trust off in the policy of the users".to_owned(),
+            source: "https://learn.example/windows/security/identity-protection/hello-for-business/deploy".to_owned(),
+            since: Time(1_772_000_000_000),
+            valid_until: Some(Time(1_773_000_000_000)),
+            evidence_at: Some(Time(1_772_000_000_000)),
+            waived: None,
+            before_silence: None,
+        }
+    }
+
+    /// A reason on several hosts.
+    pub(crate) fn reason(check: &str) -> Reason {
+        Reason {
+            check: check.to_owned(),
+            standing: "blocked".to_owned(),
+            text: "the certificate for Kerberos ended 2026-03-02T08:00:00Z, and no other can take its place".to_owned(),
+            remedy: "renew the certificate of the domain controller, then restart the KDC".to_owned(),
+            hosts: ["rotterdam-dc01", "rotterdam-dc02", "rotterdam-dc03"]
+                .map(|host| format!("{host}.corp.example"))
+                .to_vec(),
+            host_count: 5,
+            users_affected: 1_264,
+            since: Some(Time(1_772_000_000_000)),
+            in_gate: true,
+        }
+    }
+}

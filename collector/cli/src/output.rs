@@ -13,6 +13,12 @@ use crate::model::{Counts, Reason, Time, Verdict};
 /// Width used where there is no terminal.
 const WIDTH_WITHOUT_TERMINAL: u16 = 120;
 
+/// Below this width columns stand closer together.
+const ROOMY_WIDTH: u16 = 100;
+
+/// Columns of running text keep at least this much of the width, in hundredths.
+const TEXT_SHARE: u16 = 30;
+
 /// Least width at which tables still read well.
 const LEAST_WIDTH: u16 = 60;
 
@@ -24,6 +30,9 @@ pub(crate) enum Format {
     Table,
     /// JSON for programs.
     Json,
+    /// CSV, which `export` writes.
+    #[value(hide = true)]
+    Csv,
 }
 
 /// The output of one command.
@@ -51,6 +60,11 @@ impl Out {
         }
     }
 
+    /// How to print.
+    pub(crate) const fn format(&self) -> Format {
+        self.format
+    }
+
     /// The time of this command, which ages are counted from.
     pub(crate) const fn now(&self) -> Time {
         self.now
@@ -64,7 +78,8 @@ impl Out {
                 let json = serde_json::to_string_pretty(value).unwrap_or_default();
                 line(&json);
             }
-            Format::Table => line(text(self).trim_end()),
+            // Only `export` writes CSV, and it prints no answers.
+            Format::Table | Format::Csv => line(text(self).trim_end()),
         }
     }
 
@@ -72,7 +87,8 @@ impl Out {
     pub(crate) fn print_one<T: Serialize>(&self, value: &T, text: impl FnOnce(&Self) -> String) {
         match self.format {
             Format::Json => line(&serde_json::to_string(value).unwrap_or_default()),
-            Format::Table => line(text(self).trim_end()),
+            // Only `export` writes CSV, and it prints no answers.
+            Format::Table | Format::Csv => line(text(self).trim_end()),
         }
     }
 
@@ -86,6 +102,11 @@ impl Out {
             .set_header(headings.iter().map(|heading| {
                 if self.colour { Cell::new(heading).add_attribute(Attribute::Dim) } else { Cell::new(heading) }
             }));
+        if self.width < ROOMY_WIDTH {
+            for column in table.column_iter_mut() {
+                column.set_padding((0, 1));
+            }
+        }
         if self.colour {
             table.enforce_styling();
         } else {
@@ -94,11 +115,18 @@ impl Out {
         table
     }
 
-    /// Keeps a column's words on one line.
-    pub(crate) fn keep_whole(table: &mut Table, columns: &[usize]) {
+    /// Keeps the words of these columns on one line, the first ones first, as long as enough is left for the others.
+    pub(crate) fn keep_whole(&self, table: &mut Table, columns: &[usize]) {
+        let widths = table.column_max_content_widths();
+        let padding: u16 = table.column_iter().map(comfy_table::Column::padding_width).sum();
+        let mut left = self.width.saturating_sub(padding + self.width * TEXT_SHARE / 100);
         for &column in columns {
-            if let Some(column) = table.column_mut(column) {
+            let width = widths.get(column).copied().unwrap_or_default();
+            if let Some(column) = table.column_mut(column)
+                && width <= left
+            {
                 column.set_constraint(ColumnConstraint::ContentWidth);
+                left -= width;
             }
         }
     }
@@ -160,11 +188,13 @@ impl Out {
                 Cell::new(self.explain(verdict)),
             ]);
         }
-        Self::keep_whole(&mut table, &[0, 1, 2]);
+        self.keep_whole(&mut table, &[0, 1, 2]);
         let mut text = if shown.is_empty() { String::new() } else { table.trim_fmt() };
         let hidden = verdicts.len() - shown.len();
         if hidden > 0 {
-            let _ = write!(text, "\n{hidden} checks do not apply here (--all shows them)");
+            let them = if hidden == 1 { "it" } else { "them" };
+            let hidden = of(hidden as u64, "check does not apply", "checks do not apply");
+            let _ = write!(text, "\n{hidden} here (--all shows {them})");
         }
         text
     }
@@ -217,10 +247,15 @@ impl Out {
                 Cell::new(why),
             ]);
         }
-        Self::keep_whole(&mut table, &[0, 1, 2]);
-        Self::at_most(&mut table, 3, 24);
+        Self::at_most(&mut table, 3, (self.width / 5).min(24));
+        self.keep_whole(&mut table, &[0, 2, 1]);
         table.trim_fmt()
     }
+}
+
+/// A number of things: `1 site`, `2 sites`.
+pub(crate) fn of(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Writes a line; a reader that went away, as with `| head`, is no error of ours.
@@ -272,6 +307,14 @@ fn colour_of(word: &str) -> Color {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::samples;
+
+    impl Out {
+        /// Without colour, at that width and a fixed time.
+        pub(crate) fn of_width(width: u16) -> Self {
+            Self { format: Format::Table, colour: false, width, now: Time(1_772_500_000_000) }
+        }
+    }
 
     #[test]
     fn spans_use_the_largest_unit_that_reads_well() {
@@ -287,5 +330,32 @@ mod tests {
         let counts = Counts { ready: 3, advisory: 1, blocked: 0, unknown: 1, not_applicable: 7 };
         assert_eq!(ready_of(counts), "4/5");
         assert_eq!(ready_of(Counts::default()), "-");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let said = [0, 1, 2].map(|count| of(count, "site", "sites"));
+        assert_eq!(said, ["0 sites", "1 site", "2 sites"]);
+    }
+
+    #[test]
+    fn one_check_that_does_not_apply_is_one() {
+        let out = Out::of_width(100);
+        let text = |count| out.verdicts(&vec![samples::verdict("not-applicable"); count], false);
+        assert_eq!(text(1).trim(), "1 check does not apply here (--all shows it)");
+        assert_eq!(text(2).trim(), "2 checks do not apply here (--all shows them)");
+    }
+
+    #[test]
+    fn no_line_of_a_table_is_longer_than_the_width() {
+        let reasons = [samples::reason("dc.cert-validity"), samples::reason("endpoint.hello-prerequisites")];
+        let verdicts = [samples::verdict("blocked"), samples::verdict("unknown"), samples::verdict("ready")];
+        for width in [60, 80, 100, 120, 200] {
+            let out = Out::of_width(width);
+            for text in [out.reasons(&reasons), out.verdicts(&verdicts, true)] {
+                let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
+                assert!(longest <= usize::from(width), "{longest} of {width}:\n{text}");
+            }
+        }
     }
 }

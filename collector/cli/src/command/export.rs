@@ -10,6 +10,8 @@ use serde::Serialize;
 use super::CommandError;
 use crate::client::{Client, HostFilter};
 use crate::model::{HostSummary, Site};
+use crate::output::Format;
+use crate::place::Place;
 
 /// Hosts asked for at a time.
 const PAGE: u32 = 1_000;
@@ -58,10 +60,9 @@ struct SiteRow<'a> {
 pub(crate) async fn run(
     client: &mut Client,
     what: &str,
-    kind: &str,
+    format: Format,
     output: Option<&Path>,
-    forest: &str,
-    site: &str,
+    place: &Place,
 ) -> Result<(), CommandError> {
     let file = |action, cause| CommandError::File {
         action,
@@ -72,7 +73,8 @@ pub(crate) async fn run(
         Some(path) => Box::new(BufWriter::new(File::create(path).map_err(|cause| file("write", cause))?)),
         None => Box::new(BufWriter::new(io::stdout())),
     };
-    let mut rows = Rows::new(kind, sink);
+    let mut rows = Rows::new(format, sink);
+    let Place { forest, site } = place;
     let write = |cause| file("write", cause);
     if what == "sites" {
         for site in client
@@ -85,7 +87,7 @@ pub(crate) async fn run(
             rows.row(&site_row(site)).map_err(write)?;
         }
     } else {
-        let filter = HostFilter { forest: forest.to_owned(), site: site.to_owned(), ..HostFilter::default() };
+        let filter = HostFilter { forest: forest.clone(), site: site.clone(), ..HostFilter::default() };
         let bar = super::progress("hosts");
         let mut token = String::new();
         loop {
@@ -112,8 +114,8 @@ enum Rows {
 }
 
 impl Rows {
-    fn new(kind: &str, sink: Box<dyn Write>) -> Self {
-        if kind == "csv" {
+    fn new(format: Format, sink: Box<dyn Write>) -> Self {
+        if format == Format::Csv {
             Self::Csv(Box::new(csv::Writer::from_writer(sink)))
         } else {
             Self::Json { sink, first: true }

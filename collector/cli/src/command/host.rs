@@ -77,7 +77,7 @@ fn evidence_table(out: &Out, evidence: &[Evidence], full: bool) -> String {
     if evidence.is_empty() {
         return "none".to_owned();
     }
-    let mut table = out.table(&["KIND", "OF", "OUTCOME", "OBSERVED", "CONTEXT"]);
+    let mut table = out.table(&["KIND", "OF", "OUTCOME", "UNCHANGED SINCE", "CONTEXT"]);
     for item in evidence {
         let mut context = format!("{}, {}", item.context, item.origin);
         if let Some(reporter) = &item.reporter {

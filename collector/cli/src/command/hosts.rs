@@ -9,14 +9,16 @@ use crate::args::HostsArgs;
 use crate::client::{Client, HostFilter};
 use crate::model::{HostSummary, Hosts};
 use crate::output::Out;
+use crate::place::Place;
 
 /// Hosts asked for at a time.
 const PAGE: u32 = 1_000;
 
 pub(crate) async fn run(client: &mut Client, out: Out, args: HostsArgs) -> Result<(), CommandError> {
+    let Place { forest, site } = Place::new(args.site, args.forest)?;
     let filter = HostFilter {
-        forest: args.forest,
-        site: args.site,
+        forest,
+        site,
         role: args.role.as_deref().and_then(role),
         check: args.check,
         standings: args.standing,
@@ -60,7 +62,7 @@ fn text(out: &Out, hosts: &Hosts) -> String {
             Cell::new(why(host)),
         ]);
     }
-    Out::keep_whole(&mut table, &[0, 1, 2, 4]);
+    out.keep_whole(&mut table, &[0, 1, 2, 4]);
     let mut text = table.trim_fmt();
     let shown = hosts.hosts.len() as u64;
     if shown < hosts.total {

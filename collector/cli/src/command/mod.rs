@@ -17,7 +17,8 @@ use std::path::PathBuf;
 
 use crate::args::{Cli, Command};
 use crate::client::{Client, ClientError};
-use crate::output::Out;
+use crate::output::{Format, Out};
+use crate::place::{Place, TwoForests};
 
 /// Says why a command did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub(crate) enum CommandError {
         /// The text found.
         found: String,
     },
+    /// A site named in two forests at once.
+    #[error(transparent)]
+    Place(#[from] TwoForests),
     /// A policy with faults.
     #[error("the policy has {} {}:\n  {}", problems.len(), if problems.len() == 1 { "fault" } else { "faults" }, problems.join("\n  "))]
     Policy {
@@ -57,7 +61,7 @@ impl CommandError {
     /// 64 for what the caller got wrong, 2 for what is not there, 1 for what failed.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Span { .. } | Self::Policy { .. } => crate::EXIT_USAGE,
+            Self::Span { .. } | Self::Place(_) | Self::Policy { .. } => crate::EXIT_USAGE,
             Self::Client(error) if error.is_not_found() => 2,
             Self::Client(_) | Self::File { .. } | Self::Runtime(_) => 1,
         }
@@ -71,20 +75,21 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), CommandError> {
     match cli.command {
         Command::Status => status::run(client, out).await,
         Command::Sites { forest, rollout } => sites::run(client, out, &forest, &rollout).await,
-        Command::Site { name, forest, all } => site::run(client, out, &forest, &name, all).await,
+        Command::Site { name, forest, all } => site::run(client, out, &Place::new(name, forest)?, all).await,
         Command::Hosts(args) => hosts::run(client, out, args).await,
         Command::Host { name, forest, all, evidence } => host::run(client, out, &forest, &name, all, evidence).await,
         Command::User { sid, all } => user::run(client, out, &sid, all).await,
         Command::Transitions { after, since, forest, site, host, limit } => {
             let since = since.map(|text| span_ms(&text)).transpose()?;
-            let filter = transitions::Ask { after, since, forest, site, host, limit };
+            let filter = transitions::Ask { after, since, place: Place::new(site, forest)?, host, limit };
             transitions::run(client, out, filter).await
         }
-        Command::Watch { site, forest } => watch::run(client, out, &forest, &site).await,
+        Command::Watch { site, forest } => watch::run(client, out, &Place::new(site, forest)?).await,
         Command::Policy { command } => policy::run(client, out, command).await,
         Command::Waive { command } => waive::run(client, out, command).await,
-        Command::Export { what, kind, output, site, forest } => {
-            export::run(client, &what, &kind, output.as_deref(), &forest, &site).await
+        Command::Export { what, format, output, site, forest } => {
+            let format = format.unwrap_or(Format::Csv);
+            export::run(client, &what, format, output.as_deref(), &Place::new(site, forest)?).await
         }
     }
 }

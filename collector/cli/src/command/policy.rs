@@ -7,7 +7,7 @@ use super::CommandError;
 use crate::args::PolicyCommand;
 use crate::client::Client;
 use crate::model::{Plan, Policy};
-use crate::output::Out;
+use crate::output::{Out, of};
 
 pub(crate) async fn run(client: &mut Client, out: Out, command: PolicyCommand) -> Result<(), CommandError> {
     match command {
@@ -64,10 +64,10 @@ fn show(out: &Out, policy: &Policy, text_only: bool) -> String {
 
 fn planned(out: &Out, plan: &Plan) -> String {
     let mut text = format!(
-        "against revision {}: {} verdicts and {} sites would change",
+        "against revision {}: {} and {} would change",
         plan.base_revision,
-        plan.verdicts_changed,
-        plan.sites_changed.len()
+        of(plan.verdicts_changed, "verdict", "verdicts"),
+        of(plan.sites_changed.len() as u64, "site", "sites")
     );
     for change in &plan.sites_changed {
         let _ = write!(

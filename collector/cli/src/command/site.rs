@@ -8,16 +8,11 @@ use super::CommandError;
 use super::status::counted;
 use crate::client::Client;
 use crate::model::SiteDetail;
-use crate::output::Out;
+use crate::output::{Out, of};
+use crate::place::Place;
 
-pub(crate) async fn run(
-    client: &mut Client,
-    out: Out,
-    forest: &str,
-    name: &str,
-    all: bool,
-) -> Result<(), CommandError> {
-    let detail = client.site(forest, name).await?;
+pub(crate) async fn run(client: &mut Client, out: Out, place: &Place, all: bool) -> Result<(), CommandError> {
+    let detail = client.site(&place.forest, &place.site).await?;
     out.print(&detail, |out| text(out, &detail, all));
     Ok(())
 }
@@ -36,13 +31,14 @@ fn text(out: &Out, detail: &SiteDetail, all: bool) -> String {
     }
     let _ = write!(text, "\nusers: {}", counted(site.users));
     quiet(&mut text, site.users_quiet);
-    let _ = write!(text, "; endpoints: {}", counted(site.endpoints));
+    let _ = write!(text, "\nendpoints: {}", counted(site.endpoints));
     quiet(&mut text, site.endpoints_quiet);
     let _ = match site.endpoints_expected {
         Some(expected) => {
-            write!(text, "; {} of {expected} expected endpoints have fresh evidence", site.endpoints_fresh)
+            let expected = of(expected, "expected endpoint", "expected endpoints");
+            write!(text, "\nfresh evidence from {} of {expected}", site.endpoints_fresh)
         }
-        None => write!(text, "; how many endpoints to expect is not known"),
+        None => write!(text, "\nhow many endpoints to expect is not known"),
     };
     if !site.reasons.is_empty() {
         let _ = write!(text, "\n\n{}\n{}", out.bold("Why"), out.reasons(&site.reasons));
@@ -65,7 +61,7 @@ fn text(out: &Out, detail: &SiteDetail, all: bool) -> String {
             cells.push(Cell::new(&check.title));
             table.add_row(cells);
         }
-        Out::keep_whole(&mut table, &[0, 1, 2, 3, 4, 5]);
+        out.keep_whole(&mut table, &[0, 1, 2, 3, 4, 5]);
         let _ = write!(text, "\n\n{}\n{}", out.bold("Checks"), table.trim_fmt());
     }
     let _ = write!(text, "\n\nas of {}, policy revision {}", detail.as_of.text(), detail.policy_revision);
@@ -110,6 +106,6 @@ fn dcs(out: &Out, detail: &SiteDetail) -> String {
     if detail.dcs.is_empty() && detail.dcs_missing.is_empty() {
         return "none has reported, and none is expected".to_owned();
     }
-    Out::keep_whole(&mut table, &[0, 1]);
+    out.keep_whole(&mut table, &[0, 1]);
     table.trim_fmt()
 }

@@ -35,7 +35,7 @@ fn text(out: &Out, sites: &Sites) -> String {
 /// Sites as a table.
 pub(super) fn table(out: &Out, sites: &[Site]) -> String {
     let mut table =
-        out.table(&["SITE", "VERDICT", "SINCE", "GATE", "USERS READY", "ENDPOINTS READY", "DCS FRESH", "WHY"]);
+        out.table(&["SITE", "VERDICT", "SINCE", "GATE", "USERS\nREADY", "ENDPOINTS\nREADY", "DCS\nFRESH", "WHY"]);
     for site in sites {
         table.add_row([
             Cell::new(&site.name),
@@ -48,7 +48,7 @@ pub(super) fn table(out: &Out, sites: &[Site]) -> String {
             Cell::new(why(site)),
         ]);
     }
-    Out::keep_whole(&mut table, &[1, 2, 3, 4, 5, 6]);
+    out.keep_whole(&mut table, &[1, 2, 3, 4, 5, 6, 0]);
     table.trim_fmt()
 }
 
@@ -61,7 +61,7 @@ pub(super) fn dcs(site: &Site) -> String {
 }
 
 /// The first reason in short, and how many more there are; `muster site` has the rest.
-fn why(site: &Site) -> String {
+pub(super) fn why(site: &Site) -> String {
     let mut text = site.reasons.first().map(|r| shortened(&format!("{}: {}", r.check, r.text))).unwrap_or_default();
     if site.reasons.len() > 1 {
         let _ = write!(text, " (and {} more)", site.reasons.len() - 1);
@@ -80,4 +80,22 @@ fn shortened(text: &str) -> String {
     let cut: String = text.chars().take(WHY_CHARACTERS).collect();
     let whole = cut.rfind(' ').map_or(cut.as_str(), |end| &cut[..end]);
     format!("{whole} …")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::samples;
+
+    #[test]
+    fn sites_fit_a_narrow_terminal() {
+        let all = [samples::site("Rotterdam"), samples::site("Default-First-Site-Name"), samples::site("Oslo")];
+        for width in [60, 80, 100, 120] {
+            let text = table(&Out::of_width(width), &all);
+            let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(longest <= usize::from(width), "{longest} of {width}:\n{text}");
+        }
+        let text = table(&Out::of_width(80), &all);
+        assert!(text.contains("Rotterdam"), "{text}");
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::CommandError;
 use crate::client::Client;
 use crate::model::{Counts, Organisation};
-use crate::output::Out;
+use crate::output::{Out, of};
 
 pub(crate) async fn run(client: &mut Client, out: Out) -> Result<(), CommandError> {
     let organisation = client.organisation().await?;
@@ -25,7 +25,7 @@ fn text(out: &Out, o: &Organisation) -> String {
     for (label, counts) in [("Users    ", o.users), ("Endpoints", o.endpoints), ("DCs      ", o.dcs)] {
         let _ = writeln!(text, "{} {}", out.bold(label), counted(counts));
     }
-    let _ = write!(text, "{} {} hosts", out.bold("Reporting"), o.hosts);
+    let _ = write!(text, "{} {}", out.bold("Reporting"), of(o.hosts, "host", "hosts"));
     for (count, what) in [(o.hosts_quiet, "quiet"), (o.hosts_without_site, "without a site")] {
         if count > 0 {
             let _ = write!(text, ", {count} {what}");

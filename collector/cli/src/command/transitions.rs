@@ -8,13 +8,13 @@ use super::CommandError;
 use crate::client::{Client, TransitionFilter};
 use crate::model::{Time, Transition, Transitions};
 use crate::output::{Out, first_label};
+use crate::place::Place;
 
 /// What to ask for.
 pub(crate) struct Ask {
     pub(crate) after: u64,
     pub(crate) since: Option<i64>,
-    pub(crate) forest: String,
-    pub(crate) site: String,
+    pub(crate) place: Place,
     pub(crate) host: String,
     pub(crate) limit: u32,
 }
@@ -22,8 +22,8 @@ pub(crate) struct Ask {
 pub(crate) async fn run(client: &mut Client, out: Out, ask: Ask) -> Result<(), CommandError> {
     let mut filter = TransitionFilter {
         after: ask.after,
-        forest: ask.forest,
-        site: ask.site,
+        forest: ask.place.forest,
+        site: ask.place.site,
         host: ask.host,
         since: ask.since.map(|span| Time(out.now().0.saturating_sub(span))),
         limit: 0,
@@ -79,6 +79,6 @@ pub(super) fn table(out: &Out, transitions: &[Transition]) -> String {
             Cell::new(&transition.reason),
         ]);
     }
-    Out::keep_whole(&mut table, &[0, 1, 3, 4, 5]);
+    out.keep_whole(&mut table, &[0, 1, 3, 4, 5]);
     table.trim_fmt()
 }

@@ -7,7 +7,7 @@ use comfy_table::Cell;
 use super::{CommandError, host};
 use crate::client::Client;
 use crate::model::{DirectoryKeys, User};
-use crate::output::Out;
+use crate::output::{Out, of};
 
 pub(crate) async fn run(client: &mut Client, out: Out, sid: &str, all: bool) -> Result<(), CommandError> {
     let user = client.user(sid).await?;
@@ -58,9 +58,12 @@ fn keys(out: &Out, user: &User) -> String {
         ]);
     }
     let mut text = if keys.is_empty() { "none that can be read".to_owned() } else { table.trim_fmt() };
-    for (count, what) in [(*undecodable, "values cannot be decoded"), (*left_out, "more are left out")] {
+    for (count, one, many) in [
+        (*undecodable, "value cannot be decoded", "values cannot be decoded"),
+        (*left_out, "more is left out", "more are left out"),
+    ] {
         if count > 0 {
-            let _ = write!(text, "\n{count} {what}");
+            let _ = write!(text, "\n{}", of(u64::from(count), one, many));
         }
     }
     text

@@ -7,10 +7,15 @@ use crate::args::WaiveCommand;
 use crate::client::{Client, NewWaiver};
 use crate::model::{Time, Waiver};
 use crate::output::Out;
+use crate::place::Place;
 
 pub(crate) async fn run(client: &mut Client, out: Out, command: WaiveCommand) -> Result<(), CommandError> {
     match command {
         WaiveCommand::Add { check, host, site, forest, reason, span } => {
+            let (forest, site) = match site {
+                Some(site) => Place::new(site, forest).map(|place| (place.forest, Some(place.site)))?,
+                None => (forest, None),
+            };
             let expires_at = Time(out.now().0.saturating_add(span_ms(&span)?));
             let waiver = client.add_waiver(NewWaiver { check, host, forest, site, reason, expires_at }).await?;
             out.print(&waiver, |out| {
