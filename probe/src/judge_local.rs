@@ -10,7 +10,7 @@ use muster_evidence::{
 };
 use muster_readiness::{
     Check, Facts, ForestFacts, Freshness, HostFacts, Judgement, KeyInventory, Policy, SiteFacts, Standing, check_by_id,
-    held, judge,
+    counts, held, judge,
 };
 
 use crate::machine::Machine;
@@ -33,15 +33,13 @@ pub struct JudgedMachine {
     pub judged_at: Timestamp,
     /// The verdicts, in the order of the checks.
     pub judgements: Vec<Judgement>,
+    standing: Standing,
 }
 
 impl JudgedMachine {
-    /// The worst verdict. Nothing that could be judged is unknown, never ready.
-    pub fn standing(&self) -> Standing {
-        match self.judgements.iter().map(|judgement| judgement.verdict.standing()).max() {
-            None | Some(Standing::NotApplicable) => Standing::Unknown,
-            Some(standing) => standing,
-        }
+    /// The worst verdict of the checks that count in a standing. Nothing that could be judged is unknown, never ready.
+    pub const fn standing(&self) -> Standing {
+        self.standing
     }
 
     /// How many verdicts have that standing.
@@ -138,7 +136,19 @@ fn judge_one(
             *judgement = held_here(judgement, machine.observed_at, forest.inventory, policy, judged_at);
         }
     }
-    JudgedMachine { machine, judged_at, judgements }
+    let standing = standing_of(&judgements, policy);
+    JudgedMachine { machine, judged_at, judgements, standing }
+}
+
+fn standing_of(judgements: &[Judgement], policy: &Policy) -> Standing {
+    let counted = judgements
+        .iter()
+        .filter(|judgement| check_by_id(&judgement.check).is_some_and(|check| counts(check, policy)))
+        .map(|judgement| judgement.verdict.standing());
+    match counted.max() {
+        None | Some(Standing::NotApplicable) => Standing::Unknown,
+        Some(standing) => standing,
+    }
 }
 
 /// The judgement as it stands at that time: stale where the oldest observation it rests on is, whatever else of the
@@ -343,12 +353,18 @@ mod tests {
 
     #[test]
     fn nothing_that_could_be_judged_is_unknown() {
-        let judged = JudgedMachine {
-            machine: machine("pc", &[Role::Endpoint], "2026-03-02T08:00:00Z"),
-            judged_at: at("2026-03-02T08:00:00Z"),
-            judgements: Vec::new(),
-        };
-        assert_eq!(judged.standing(), Standing::Unknown);
+        assert_eq!(standing_of(&[], &Policy::default()), Standing::Unknown);
+    }
+
+    #[test]
+    fn what_only_informs_makes_no_machine_worse() {
+        let Judged { machines, .. } = judge_all(vec![endpoint()], &Policy::default(), AsOf::Observed, None);
+        let mut judgements = machines[0].judgements.clone();
+        judgements.retain(|judgement| matches!(&*judgement.check, "join.type" | "user.ngc-set"));
+        let standings: Vec<_> = judgements.iter().map(|judgement| judgement.verdict.standing()).collect();
+        assert_eq!(standings, [Standing::Ready, Standing::Unknown], "{judgements:?}");
+        assert_eq!(standing_of(&judgements, &Policy::default()), Standing::Ready);
+        assert_eq!(standing_of(&judgements[1..], &Policy::default()), Standing::Unknown, "nothing that counts");
     }
 
     #[test]
