@@ -23,8 +23,21 @@ pub(crate) struct Taken {
     pub(crate) updates: Vec<InventoryUpdate>,
     /// What is answered.
     pub(crate) acks: Vec<v1::InventoryAck>,
-    /// Hosts to judge again once it is durable.
-    pub(crate) concerned: BTreeSet<HostNo>,
+    /// Whom it concerns.
+    pub(crate) concerns: Vec<Concern>,
+}
+
+/// Whose verdicts depend on what a part said. Who that is can be told only once the new head is known to everybody:
+/// a host that is judged meanwhile, by the head before, is in the table by then, and a later one sees the new head.
+#[derive(Debug)]
+pub(crate) struct Concern {
+    forest: String,
+    /// Users whose keys changed.
+    changed: Vec<Sid>,
+    /// With a sweep, or a first reading, absence is news too.
+    everybody: bool,
+    /// The directory was read later than before.
+    newer: bool,
 }
 
 /// Where a part stands.
@@ -112,7 +125,7 @@ impl Core {
                 }
             }
             if *part.source.as_str() == *KEY_CREDENTIALS {
-                taken.concerned.extend(self.concerned(&key.0, &update, head.as_ref()).await?);
+                taken.concerns.push(self.concern(&key.0, &update, head.as_ref()).await?);
             }
             taken.updates.push(update);
             *head = Some(next);
@@ -124,14 +137,12 @@ impl Core {
         Ok(taken)
     }
 
-    /// The hosts whose verdicts depend on what a part says: those of users whose keys changed, and those that wait
-    /// for a key to appear.
-    async fn concerned(
+    async fn concern(
         &self,
         forest: &str,
         update: &InventoryUpdate,
         before: Option<&v1::InventoryHead>,
-    ) -> Result<BTreeSet<HostNo>, StoreError> {
+    ) -> Result<Concern, StoreError> {
         let ids: Vec<String> =
             update.put.iter().map(|(id, _)| id.clone()).chain(update.remove.iter().cloned()).collect();
         let stored: BTreeMap<String, v1::InventoryRecord> =
@@ -148,15 +159,22 @@ impl Core {
         let was_complete = before.is_some_and(|head| head.complete);
         let becomes_complete = update.head.complete && !was_complete;
         let newer = before.is_none_or(|head| head.as_of_ms != update.head.as_of_ms);
-        // With a sweep, or a first reading, absence is news too.
         let everybody = becomes_complete || update.sweep || before.is_none();
+        Ok(Concern { forest: forest.to_owned(), changed, everybody, newer })
+    }
+
+    /// The hosts whose verdicts depend on what a part said: those of users whose keys changed, and those that wait for
+    /// a key to appear.
+    pub(crate) fn concerned(&self, concern: &Concern) -> BTreeSet<HostNo> {
+        let Concern { forest, changed, everybody, newer } = concern;
+        let (everybody, newer) = (*everybody, *newer);
         let key_state = CHECKS.iter().position(|check| check.id() == KEY_STATE);
-        Ok(self.read(|table| {
+        self.read(|table| {
             let mut concerned: BTreeSet<HostNo> =
                 changed.iter().flat_map(|sid| table.hosts_of_user(sid)).copied().collect();
             if everybody || newer {
                 let waits = |row: &&crate::table::Row| {
-                    row.key.forest.as_ref().is_some_and(|own| own.as_str() == forest)
+                    row.key.forest.as_ref().is_some_and(|own| own.as_str() == *forest)
                         && row.all_cells().any(|cell| {
                             Some(cell.check_index()) == key_state
                                 && (everybody && cell.stored() != Standing::NotApplicable
@@ -166,7 +184,7 @@ impl Core {
                 concerned.extend(table.rows_after(HostNo(0)).filter(waits).map(|row| row.number));
             }
             concerned
-        }))
+        })
     }
 }
 

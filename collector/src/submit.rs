@@ -363,7 +363,9 @@ impl Core {
             self.wake_publisher();
             merged.record
         };
-        self.judge_later(inventory.concerned);
+        for concern in &inventory.concerns {
+            self.judge_later(self.concerned(concern));
+        }
         let mut answer = self.answer(admitted, acknowledgement);
         answer.conflict = record.conflict;
         answer.series = series_acks;
