@@ -102,33 +102,39 @@ impl Core {
         }
     }
 
-    /// Judges again whatever is due or queued, one bounded batch. How many hosts that were.
+    /// Judges again whatever is due or queued, one bounded batch. How many hosts were judged.
     pub async fn judge_waiting(&self) -> usize {
         let now = self.now();
         match self.store().due(now, DUE_BATCH).await {
             Ok(due) => self.judge_later(due),
             Err(error) => warn!(error = %Chain(&error), "due hosts cannot be read; tried again later"),
         }
-        let taken = self.take_waiting(DUE_BATCH);
-        let count = taken.len();
         let mut tasks = JoinSet::new();
-        for number in taken {
-            if tasks.len() >= self.settings().bounds.background.max(1) {
-                tasks.join_next().await;
+        let mut judged = 0;
+        let mut count = |done: Result<bool, tokio::task::JoinError>| judged += usize::from(done.unwrap_or(false));
+        for number in self.take_waiting(DUE_BATCH) {
+            if tasks.len() >= self.settings().bounds.background.max(1)
+                && let Some(done) = tasks.join_next().await
+            {
+                count(done);
             }
             let core = self.clone();
             tasks.spawn(async move {
-                if let Err(error) = core.rejudge(number).await {
+                let done = core.rejudge(number).await;
+                if let Err(error) = &done {
                     // It is due, or behind the policy, still; the next round or the next start finds it.
-                    warn!(host = %number, error = %Chain(&error), "host not judged again");
+                    warn!(host = %number, error = %Chain(error), "host not judged again");
                 }
+                done.is_ok()
             });
         }
-        while tasks.join_next().await.is_some() {}
-        if count > 0 {
+        while let Some(done) = tasks.join_next().await {
+            count(done);
+        }
+        if judged > 0 {
             self.wake_publisher();
         }
-        count
+        judged
     }
 
     /// Judges one host again from what is stored.
