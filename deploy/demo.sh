@@ -209,4 +209,9 @@ if [ -n "$ONCE" ]; then
   exit 0
 fi
 say "The demo stays up. Ctrl-C ends it and removes what it made."
-while sleep 3600; do :; done
+# In the background and waited for, so that a signal is heeded at once and not after the hour.
+while :; do
+  sleep 3600 &
+  PIDS+=("$!")
+  wait "$!"
+done

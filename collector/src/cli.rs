@@ -38,8 +38,11 @@ pub enum Command {
     /// Says everything that is wrong with a configuration, at once.
     CheckConfig {
         /// Settings, TOML.
-        #[arg(default_value = "/etc/muster/collector.toml")]
+        #[arg(long, default_value = "/etc/muster/collector.toml", env = "MUSTER_COLLECTOR_CONFIG")]
         config: PathBuf,
+        /// The same, without the option's name.
+        #[arg(value_name = "FILE", conflicts_with = "config")]
+        file: Option<PathBuf>,
     },
     /// Makes a laboratory CA and issues certificates from it, for trying Muster out.
     Pki {
@@ -142,10 +145,13 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Serve { config } => with_config(&config, crate::serve::main),
-        Command::CheckConfig { config } => with_config(&config, |_| {
-            say(&format!("`{}` is a valid configuration", config.display()));
-            ExitCode::SUCCESS
-        }),
+        Command::CheckConfig { config, file } => {
+            let config = file.unwrap_or(config);
+            with_config(&config, |_| {
+                say(&format!("`{}` is a valid configuration", config.display()));
+                ExitCode::SUCCESS
+            })
+        }
         Command::Pki { command } => pki_main(command),
         Command::Backup { config, into } => with_config(&config, |config| crate::serve::backup(&config, into)),
         Command::Restore { config, from } => with_config(&config, |config| crate::serve::restore(&config, &from)),

@@ -87,6 +87,12 @@ pub enum ServeError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no store where the configuration says.
+    #[error("no store at `{}`", path.display())]
+    NoStore {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The core cannot start.
     #[error(transparent)]
     Core(#[from] StartError),
@@ -381,6 +387,10 @@ fn on_store<T>(
     config: &Config,
     work: impl AsyncFnOnce(Arc<dyn store::Store>) -> Result<T, StoreError>,
 ) -> Result<T, ServeError> {
+    // Opening would make an empty store, and a mistyped path would be told as "no difference".
+    if config.store.backend == "sled" && !config.store.path.exists() {
+        return Err(ServeError::NoStore { path: config.store.path.clone() });
+    }
     let store = store::open(&config.store.backend, &config.store.path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     Ok(runtime.block_on(async {

@@ -5,6 +5,7 @@ use muster_proto::{convert, v1};
 use muster_readiness::derive::capability::Capability;
 use muster_readiness::{CHECKS, Rollout, Standing, StandingCounts};
 
+use crate::judge::words_of;
 use crate::snapshot::{DcSnapshot, SiteReason, SiteSnapshot, Snapshot};
 use crate::table::{Cell, Row, Table};
 use crate::verdict::{standing_to_wire, verdict_to_wire};
@@ -83,7 +84,8 @@ pub(super) fn site(site: &SiteSnapshot) -> v1::Site {
 
 /// Every check counted over a site, in the order of `CHECKS`; only those that speak of anyone there.
 pub(super) fn check_counts(site: &SiteSnapshot) -> Vec<v1::CheckCounts> {
-    let counted = CHECKS.iter().zip(&site.counts.checks).filter(|(_, check)| check.verdicts != StandingCounts::default());
+    let counted =
+        CHECKS.iter().zip(&site.counts.checks).filter(|(_, check)| check.verdicts != StandingCounts::default());
     counted
         .map(|(check, own)| v1::CheckCounts {
             check: check.id().to_owned(),
@@ -106,7 +108,7 @@ pub(super) fn site_dc(dc: &DcSnapshot) -> v1::SiteDc {
             Capability::NotCapable { reason } => format!("not capable: {reason}"),
             Capability::Unsettled { why } => format!("unsettled: {why}"),
         },
-        operating_system: dc.operating_system.as_ref().map(|os| os.name.to_string()).unwrap_or_default(),
+        operating_system: dc.operating_system.as_ref().map(words_of).unwrap_or_default(),
         standing: standing_to_wire(dc.standing).into(),
         certificate_not_after_ms: dc.certificate_not_after.map(Timestamp::unix_ms),
         last_seen_ms: dc.last_seen.unix_ms(),
@@ -151,9 +153,15 @@ pub(super) fn host_summary(table: &Table, row: &Row) -> v1::HostSummary {
 
 fn worst_text(table: &Table, cell: &Cell) -> String {
     if cell.held() != cell.stored() {
-        return format!("no report lately; was {}", cell.stored());
+        return format!("the evidence is too old; was {}", cell.stored());
     }
-    table.words(cell).map(|words| words.seen.clone()).unwrap_or_default()
+    let words = table.words(cell);
+    match cell.held() {
+        // A gap is the evidence that is missing and why; neither says anything without the other.
+        Standing::Unknown => words.map(|words| format!("{}: {}", words.seen, words.needed)),
+        _ => words.map(|words| words.seen.clone()),
+    }
+    .unwrap_or_default()
 }
 
 /// A role.

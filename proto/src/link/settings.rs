@@ -250,8 +250,12 @@ impl Settings {
         }
     }
 
-    /// Ends reading: every error, unknown keys included.
+    /// Ends reading: every error, unknown keys included. Of a text that is not TOML nothing was read, so nothing but
+    /// that is said.
     pub fn end(mut self) -> Vec<SettingsError> {
+        if let Some(syntax) = self.errors.iter().find(|error| matches!(error, SettingsError::Syntax { .. })) {
+            return vec![syntax.clone()];
+        }
         let unknown: Vec<String> = self.table.keys().cloned().collect();
         for key in unknown {
             let nearest = nearest(&key, self.asked.iter().map(String::as_str)).map(|near| self.name(near));
@@ -342,7 +346,9 @@ mod tests {
 
     #[test]
     fn a_text_that_is_not_toml_says_where() {
-        let errors = Settings::parse("listen = [").end();
+        let mut settings = Settings::parse("listen = [");
+        settings.missing("certificate", "a path");
+        let errors = settings.end();
         assert!(matches!(&errors[..], [SettingsError::Syntax { problem }] if problem.contains("line 1")), "{errors:?}");
     }
 
