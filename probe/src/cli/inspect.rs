@@ -31,9 +31,13 @@ fn kinds_help() -> String {
     let mut text = "Kinds:\n".to_owned();
     for kind in InputKind::ALL {
         // Writing to a `String` cannot fail.
-        let _ = writeln!(text, "  {:<15} {}", kind.name(), kind.about());
+        let _ = writeln!(text, "  {:<16} {}", kind.name(), kind.about());
     }
-    text.push_str("  auto            whichever of them the content is");
+    text.push_str("  auto             whichever of them the content is\n\n");
+    text.push_str("The names in captures are taken as well:");
+    for kind in InputKind::ALL.iter().filter(|kind| kind.capture_name() != kind.name()) {
+        let _ = write!(text, " {}", kind.capture_name());
+    }
     text
 }
 
@@ -72,7 +76,7 @@ pub fn inspect(arguments: &InspectArguments) -> Ended {
 }
 
 fn unknown(name: &str, error: &parse::UnknownInputKind) -> String {
-    let known = InputKind::ALL.iter().map(|kind| kind.name()).chain([AUTO]);
+    let known = InputKind::ALL.iter().flat_map(|kind| [kind.name(), kind.capture_name()]).chain([AUTO]);
     match muster_proto::link::settings::nearest(name, known) {
         Some(near) => format!("{error} (did you mean `{near}`?)"),
         None => error.to_string(),
@@ -86,7 +90,14 @@ fn names() -> String {
 /// The kind the content is of: the one whose parser takes it.
 fn recognise(bytes: &[u8]) -> Option<InputKind> {
     // Certificates first: their marks are the surest. Each parser refuses what is not its own.
-    [InputKind::Certificate, InputKind::Dsregcmd, InputKind::KeyCredential].into_iter().find(|kind| {
+    let surest_first = [
+        InputKind::Certificate,
+        InputKind::Dsregcmd,
+        InputKind::Tpmtool,
+        InputKind::WindowsVersion,
+        InputKind::KeyCredential,
+    ];
+    surest_first.into_iter().find(|kind| {
         let Ok(value) = parse::inspect(*kind, bytes) else { return false };
         match (kind, &value["content"]["values"]) {
             // Any line may be a broken value; one that can be read says what the others were meant to be.

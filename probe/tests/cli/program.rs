@@ -91,6 +91,20 @@ fn inputs_are_inspected_from_files_and_standard_input() {
     let said = run_with_input(folder.path(), &["inspect", "auto", "-"], &status);
     let document: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!((said.code, &document["kind"]), (0, &Value::from("dsregcmd")));
+    for (file, kind) in [("ver.txt", "windows-version"), ("tpmtool.txt", "tpmtool")] {
+        let bytes = fs::read(fixtures().join("captures/ready-endpoint").join(file)).unwrap();
+        for asked in [kind, "auto"] {
+            let said = run_with_input(folder.path(), &["inspect", asked, "-"], &bytes);
+            let document: Value = serde_json::from_str(&said.out).unwrap();
+            assert_eq!((said.code, &document["kind"]), (0, &Value::from(kind)), "{asked}");
+        }
+    }
+    let captured = run_with_input(folder.path(), &["inspect", "certificates", "-"], &fs::read(certificate).unwrap());
+    assert_eq!(captured.code, 0, "a name in captures: {}", captured.err);
+    let help = run(folder.path(), &["inspect", "--help"]).out;
+    for name in ["windows-version", "tpmtool", "certificates", "key-credentials", "auto"] {
+        assert!(help.contains(name), "{name}: {help}");
+    }
     let keys = fs::read(fixtures().join("captures/directory/keys-ada.txt")).unwrap();
     let said = run_with_input(folder.path(), &["inspect", "auto", "-"], &keys);
     let document: Value = serde_json::from_str(&said.out).unwrap();
