@@ -51,6 +51,11 @@ impl Machine {
             })
             .collect()
     }
+
+    /// When the oldest of its observations was made: the parts of a capture may be of different days.
+    pub fn oldest_observation(&self) -> Option<Timestamp> {
+        self.observations.iter().map(|seen| seen.observed_at).min()
+    }
 }
 
 impl From<CapturedMachine> for Machine {

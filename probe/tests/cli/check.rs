@@ -18,7 +18,8 @@ fn normalised(text: &str, folder: &std::path::Path) -> String {
                 words[at] = words[at].replace(number, "N");
             }
             let bare = words[at].trim_matches(|c: char| !c.is_ascii_alphanumeric());
-            if bare.len() == 40 && bare.bytes().all(|b| b.is_ascii_hexdigit()) {
+            let length = if words[at].contains('…') { 8 } else { 40 };
+            if bare.len() == length && bare.bytes().all(|b| b.is_ascii_hexdigit()) {
                 words[at] = words[at].replace(bare, "THUMBPRINT");
             }
         }
@@ -50,6 +51,22 @@ fn a_capture_judged_today_is_too_old_to_say_anything() {
     assert_eq!(said.code, 3);
     let today = run(folder.path(), &["check", "--captures", "captures", "--as-of", "now"]);
     assert_eq!(today.code, 3, "{}", today.out);
+}
+
+#[test]
+fn files_of_different_days_are_told_as_such() {
+    let folder = captures(&["domain-only-endpoint"]);
+    let at = folder.path().join("captures/domain-only-endpoint");
+    // Seconds since 1970: 2 March 2026 at 08:00 UTC, and two days before it.
+    for (file, seconds) in [("dsregcmd.txt", 1_772_265_600), ("tpmtool.txt", 1_772_438_400), ("ver.txt", 1_772_438_400)]
+    {
+        let file = std::fs::File::options().write(true).open(at.join(file)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+    }
+    let said = run(folder.path(), &["check", "--captures", "captures"]);
+    let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = "captured between 2026-02-28 08:00 UTC and 2026-03-02 08:00 UTC (by the files' own times)";
+    assert!(words.contains(told), "{}", said.out);
 }
 
 #[test]

@@ -22,6 +22,9 @@ const ENTRA_JOINED: &str = "Entra-joined endpoints";
 /// A day, in milliseconds.
 const DAY_MS: i64 = 86_400_000;
 
+/// Files of one capture that are further apart than this were not taken together.
+const HOUR_MS: i64 = 3_600_000;
+
 /// The whole text.
 pub(super) fn text(result: &Outcome, page: Page, verbose: bool) -> String {
     let mut machines: Vec<&JudgedMachine> = result.machines.iter().collect();
@@ -164,7 +167,12 @@ fn circumstances(judged: &JudgedMachine, now: Timestamp) -> Vec<String> {
         Origin::Live => parts.push("judged live".to_owned()),
         Origin::Capture => {
             let guess = if machine.observed_at_assumed { " (by the files' own times)" } else { "" };
-            parts.push(format!("captured {}{guess}", minute(machine.observed_at)));
+            parts.push(match machine.oldest_observation() {
+                Some(oldest) if machine.observed_at.ms_since(oldest) > HOUR_MS => {
+                    format!("captured between {} and {}{guess}", minute(oldest), minute(machine.observed_at))
+                }
+                _ => format!("captured {}{guess}", minute(machine.observed_at)),
+            });
         }
     }
     let age_ms = now.ms_since(judged.judged_at);
