@@ -14,7 +14,7 @@ use crate::model::{Counts, Reason, Time, Verdict};
 const WIDTH_WITHOUT_TERMINAL: u16 = 120;
 
 /// Below this width columns stand closer together.
-const ROOMY_WIDTH: u16 = 100;
+const ROOMY_WIDTH: u16 = 110;
 
 /// Columns of running text keep at least this much of the width, in hundredths.
 const TEXT_SHARE: u16 = 30;
@@ -102,7 +102,7 @@ impl Out {
             .set_header(headings.iter().map(|heading| {
                 if self.colour { Cell::new(heading).add_attribute(Attribute::Dim) } else { Cell::new(heading) }
             }));
-        if self.width < ROOMY_WIDTH {
+        if self.is_narrow() {
             for column in table.column_iter_mut() {
                 column.set_padding((0, 1));
             }
@@ -224,9 +224,18 @@ impl Out {
         text
     }
 
+    /// Whether there is no room for running text beside many columns.
+    pub(crate) const fn is_narrow(&self) -> bool {
+        self.width < ROOMY_WIDTH
+    }
+
     /// Reasons, worst first.
     pub(crate) fn reasons(&self, reasons: &[Reason]) -> String {
-        let mut table = self.table(&["STANDING", "CHECK", "USERS", "ON", "WHY, AND WHAT TO DO"]);
+        let mut table = if self.is_narrow() {
+            self.table(&["STANDING", "CHECK, WHERE, WHY, AND WHAT TO DO"])
+        } else {
+            self.table(&["STANDING", "CHECK", "USERS", "ON", "WHY, AND WHAT TO DO"])
+        };
         for reason in reasons {
             let mut why = reason.text.clone();
             if let Some(since) = reason.since {
@@ -239,16 +248,29 @@ impl Out {
             if reason.host_count > 3 {
                 let _ = write!(on, " and {} more", reason.host_count - 3);
             }
+            let check = if reason.in_gate { format!("{} (gate)", reason.check) } else { reason.check.clone() };
+            if self.is_narrow() {
+                let mut text = format!("{check}: {}", of(reason.users_affected, "user", "users"));
+                if !on.is_empty() {
+                    let _ = write!(text, ", on {on}");
+                }
+                table.add_row([self.standing(&reason.standing), Cell::new(format!("{text}\n{why}"))]);
+                continue;
+            }
             table.add_row([
                 self.standing(&reason.standing),
-                Cell::new(if reason.in_gate { format!("{} (gate)", reason.check) } else { reason.check.clone() }),
+                Cell::new(check),
                 Cell::new(reason.users_affected),
                 Cell::new(on),
                 Cell::new(why),
             ]);
         }
-        Self::at_most(&mut table, 3, (self.width / 5).min(24));
-        self.keep_whole(&mut table, &[0, 2, 1]);
+        if self.is_narrow() {
+            self.keep_whole(&mut table, &[0]);
+        } else {
+            Self::at_most(&mut table, 3, 24);
+            self.keep_whole(&mut table, &[0, 2, 1]);
+        }
         table.trim_fmt()
     }
 }

@@ -62,7 +62,7 @@ fn text(out: &Out, hosts: &Hosts) -> String {
             Cell::new(why(host)),
         ]);
     }
-    out.keep_whole(&mut table, &[0, 1, 2, 4]);
+    out.keep_whole(&mut table, &[2, 4, 0, 1]);
     let mut text = table.trim_fmt();
     let shown = hosts.hosts.len() as u64;
     if shown < hosts.total {

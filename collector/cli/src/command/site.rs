@@ -61,7 +61,7 @@ fn text(out: &Out, detail: &SiteDetail, all: bool) -> String {
             cells.push(Cell::new(&check.title));
             table.add_row(cells);
         }
-        out.keep_whole(&mut table, &[0, 1, 2, 3, 4, 5]);
+        out.keep_whole(&mut table, &[1, 2, 3, 4, 5, 0]);
         let _ = write!(text, "\n\n{}\n{}", out.bold("Checks"), table.trim_fmt());
     }
     let _ = write!(text, "\n\nas of {}, policy revision {}", detail.as_of.text(), detail.policy_revision);

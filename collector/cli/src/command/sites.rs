@@ -32,12 +32,13 @@ fn text(out: &Out, sites: &Sites) -> String {
     )
 }
 
-/// Sites as a table.
+/// Sites as a table. Where it is narrow, the reasons follow in a table of their own.
 pub(super) fn table(out: &Out, sites: &[Site]) -> String {
-    let mut table =
-        out.table(&["SITE", "VERDICT", "SINCE", "GATE", "USERS\nREADY", "ENDPOINTS\nREADY", "DCS\nFRESH", "WHY"]);
+    let headings = ["SITE", "VERDICT", "SINCE", "GATE", "USERS\nREADY", "ENDPOINTS\nREADY", "DCS\nFRESH", "WHY"];
+    let columns = if out.is_narrow() { headings.len() - 1 } else { headings.len() };
+    let mut table = out.table(&headings[..columns]);
     for site in sites {
-        table.add_row([
+        let cells = [
             Cell::new(&site.name),
             out.standing(&site.rollout),
             Cell::new(out.since(site.rollout_since)),
@@ -46,10 +47,21 @@ pub(super) fn table(out: &Out, sites: &[Site]) -> String {
             Cell::new(ready_of(site.endpoints)),
             Cell::new(dcs(site)),
             Cell::new(why(site)),
-        ]);
+        ];
+        table.add_row(cells.into_iter().take(columns));
     }
     out.keep_whole(&mut table, &[1, 2, 3, 4, 5, 6, 0]);
-    table.trim_fmt()
+    let mut text = table.trim_fmt();
+    let with_why: Vec<&Site> = sites.iter().filter(|site| !why(site).is_empty()).collect();
+    if out.is_narrow() && !with_why.is_empty() {
+        let mut table = out.table(&["SITE", "WHY"]);
+        for site in with_why {
+            table.add_row([&site.name, &why(site)]);
+        }
+        out.keep_whole(&mut table, &[0]);
+        let _ = write!(text, "\n\n{}", table.trim_fmt());
+    }
+    text
 }
 
 /// Domain controllers with fresh evidence, out of those expected; without an inventory, out of those that reported.
