@@ -7,7 +7,7 @@ use std::process::Command;
 
 use muster_collector::clock::{Clock as _, SystemClock};
 use muster_evidence::{Evidence, OperatingSystem, ProductType};
-use muster_proto::v1::Acknowledgement;
+use muster_proto::v1::{Acknowledgement, Standing};
 use muster_tests::collector::CollectorProgram;
 use muster_tests::lab::{Lab, Setup};
 use muster_tests::machine::{Machine, certificate, system, text, user};
@@ -131,6 +131,6 @@ async fn everything_is_there(operator: &mut Operator, taken: u32) {
     for number in (1..=taken).step_by(usize::try_from(taken / 10).unwrap().max(1)) {
         let host = operator.host(&format!("pc-{number:05}")).await.unwrap();
         assert_eq!(host.users.len(), 12, "{host:?}");
-        assert!(!verdict(&host, "os.client-build").seen.is_empty());
+        assert_eq!(verdict(&host, "os.client-build").standing(), Standing::Ready);
     }
 }

@@ -297,7 +297,7 @@ async fn a_sequence_that_goes_back_touches_no_state_and_loses_no_series() {
     assert_eq!(verdict(&host, "tpm.present").standing(), Standing::Ready, "the later report stands");
 
     // The very same report again is no later one either.
-    probe.sequence = 10;
+    probe.sequence = 11;
     let again = probe.message(&endpoint(), now);
     assert_eq!(acknowledged(&probe.send(again.clone()).await.unwrap()), Acknowledgement::Seen);
     assert_eq!(acknowledged(&probe.send(again).await.unwrap()), Acknowledgement::Superseded);

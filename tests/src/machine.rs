@@ -252,6 +252,10 @@ pub fn usages(oids: &[&str]) -> Vec<ExtendedKeyUsage> {
 
 /// The same certificate without the usage that KDCs need.
 pub fn without_kdc_usage(mut certificate: Certificate) -> Certificate {
-    certificate.extended_key_usages = Some(usages(&[ExtendedKeyUsage::CLIENT_AUTH, ExtendedKeyUsage::SERVER_AUTH]));
+    certificate.extended_key_usages = Some(usages(&[
+        ExtendedKeyUsage::CLIENT_AUTH,
+        ExtendedKeyUsage::SERVER_AUTH,
+        ExtendedKeyUsage::SMART_CARD_LOGON,
+    ]));
     certificate
 }
