@@ -430,6 +430,7 @@ fn reason(message: v1::SiteReason) -> Reason {
         users_affected: message.users_affected,
         since: message.since_ms.map(Time),
         in_gate: message.in_gate,
+        site: message.site.map(|site| format!("{}/{}", site.forest, site.name)),
     }
 }
 

@@ -86,6 +86,9 @@ pub(crate) struct Reason {
     pub(crate) users_affected: u64,
     pub(crate) since: Option<Time>,
     pub(crate) in_gate: bool,
+    /// `forest/name`, where a reason of the organisation stands in one site only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) site: Option<String>,
 }
 
 /// One site in full.
@@ -389,6 +392,7 @@ pub(crate) mod samples {
             users_affected: 1_264,
             since: Some(Time(1_772_000_000_000)),
             in_gate: true,
+            site: None,
         }
     }
 }

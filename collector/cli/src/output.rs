@@ -248,6 +248,9 @@ impl Out {
             if reason.host_count > 3 {
                 let _ = write!(on, " and {} more", reason.host_count - 3);
             }
+            if let Some(site) = &reason.site {
+                let _ = write!(on, "{}site {site}", if on.is_empty() { "" } else { "; " });
+            }
             let check = if reason.in_gate { format!("{} (gate)", reason.check) } else { reason.check.clone() };
             if self.is_narrow() {
                 let mut text = format!("{check}: {}", of(reason.users_affected, "user", "users"));

@@ -55,7 +55,26 @@ pub(super) fn reason(site_reason: &SiteReason) -> v1::SiteReason {
         users_affected: reason.users_affected,
         since_ms: since.map(Timestamp::unix_ms),
         in_gate: reason.in_gate,
+        site: None,
     }
+}
+
+/// A reason of the organisation, with its site where it is the only one.
+fn reason_of_all(snapshot: &Snapshot, site_reason: &SiteReason) -> v1::SiteReason {
+    let SiteReason { reason: own, since: _ } = site_reason;
+    let stands_in = |site: &SiteSnapshot| {
+        site.reasons.iter().any(|SiteReason { reason, since: _ }| {
+            reason.check == own.check && reason.standing == own.standing && reason.in_gate == own.in_gate
+        })
+    };
+    // Hosts without a site may share the reason, and then no site can be named for it.
+    let mut sites =
+        snapshot.sites.iter().map(AsRef::as_ref).chain([snapshot.no_site.as_ref()]).filter(|site| stands_in(site));
+    let site = match (sites.next(), sites.next()) {
+        (Some(only), None) => only.site.as_ref().map(site_id),
+        _ => None,
+    };
+    v1::SiteReason { site, ..reason(site_reason) }
 }
 
 /// A site of a snapshot.
@@ -186,7 +205,33 @@ pub(super) fn organisation(snapshot: &Snapshot) -> v1::GetOrganisationResponse {
         hosts: sums.hosts,
         hosts_quiet: sums.hosts_quiet,
         hosts_without_site: sums.hosts_without_site,
-        top_reasons: sums.top_reasons.iter().map(reason).collect(),
+        top_reasons: sums.top_reasons.iter().map(|reason| reason_of_all(snapshot, reason)).collect(),
         collector_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_evidence::{Evidence, TpmVersion};
+
+    use super::*;
+    use crate::fixture::{Lab, Machine, tpm};
+
+    #[tokio::test]
+    async fn a_reason_of_one_site_names_it() {
+        let lab = Lab::new().await;
+        for (name, site, user, expected) in [
+            ("pc-1", "Harbour", 1101, Some("Harbour")),
+            ("pc-2", "Harbour", 1102, Some("Harbour")),
+            ("pc-3", "Depot", 1103, None),
+        ] {
+            let mut machine = Machine::endpoint(name, site, user);
+            machine.put(Evidence::Tpm(tpm(TpmVersion::V1_2)));
+            lab.take(&mut machine).await;
+            let snapshot = lab.core.publish_now().await.unwrap();
+            let all = organisation(&snapshot);
+            let found = all.top_reasons.iter().find(|reason| reason.check == "tpm.version").unwrap();
+            assert_eq!(found.site.as_ref().map(|site| site.name.as_str()), expected, "after {name}: {found:?}");
+        }
     }
 }

@@ -1799,6 +1799,9 @@ pub struct SiteReason {
     /// Whether it stands in the gate (it concerns everybody) or in the population.
     #[prost(bool, tag = "9")]
     pub in_gate: bool,
+    /// The site, where a reason of the organisation stands in one site only; absent in the reasons of a site.
+    #[prost(message, optional, tag = "10")]
+    pub site: ::core::option::Option<SiteId>,
 }
 /// A site's readiness.
 #[derive(Clone, PartialEq, ::prost::Message)]
