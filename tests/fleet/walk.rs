@@ -97,9 +97,9 @@ async fn from_raw_outputs_to_the_operators_screen() {
     assert!(text(&url, &["transitions", "--site", "Lyon"]).await.contains("dc11"));
     assert!(text(&url, &["status"]).await.contains("Hold") || text(&url, &["status"]).await.contains("hold"));
 
-    let csv = text(&url, &["export", "hosts", "--as", "csv"]).await;
+    let csv = text(&url, &["export", "hosts", "--format", "csv"]).await;
     assert_eq!(csv.lines().count(), 12, "a heading and a line per host:\n{csv}");
-    let sites: Value = serde_json::from_str(&text(&url, &["export", "sites", "--as", "json"]).await).unwrap();
+    let sites: Value = serde_json::from_str(&text(&url, &["export", "sites", "--format", "json"]).await).unwrap();
     assert!(sites.to_string().contains("Rotterdam"), "{sites}");
 
     the_policy(&lab, &url).await;
