@@ -372,7 +372,9 @@ async fn evidence_from_the_future_is_judged_by_its_arrival() {
         wait::until("the host", async || operator.host("pc-0417").await.map_err(|status| status.to_string())).await;
     let seen = host.host.as_ref().unwrap().last_seen_ms;
     assert!((seen - now.unix_ms()).abs() < 600_000, "last seen {seen}, now {now}");
-    assert!(host.evidence.iter().all(|own| own.observed_at_ms == future.unix_ms()), "kept as claimed");
+    for own in &host.evidence {
+        assert!((own.observed_at_ms - now.unix_ms()).abs() < 600_000, "evidence from the future is shown: {own:?}");
+    }
     served.stop().await;
 }
 

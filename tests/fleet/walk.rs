@@ -117,7 +117,7 @@ async fn the_policy(lab: &Lab, url: &str) {
     let wrong = muster(url, &["policy", "check", wrong.to_str().unwrap()]).await;
     assert!(wrong.code != Some(0), "{wrong:?}");
     assert!(format!("{}{}", wrong.stdout, wrong.stderr).contains("`ready_share_percnt`"), "{wrong:?}");
-    let looser = lab.write("looser.toml", "disabled = [\"dc.cert-eku\"]\n");
+    let looser = lab.write("looser.toml", "disabled_checks = [\"dc.cert-eku\"]\n");
     let looser = looser.to_str().unwrap();
     let plan = text(url, &["policy", "plan", looser]).await;
     assert!(plan.contains("Lyon") && plan.contains("Hold"), "{plan}");

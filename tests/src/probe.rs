@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use muster_evidence::{InstallId, Report, Timestamp};
 use muster_proto::convert::report_to_wire;
-use muster_proto::link::{Chain, CollectorUrl, Credentials, Timeouts, client_config, connect, load_certificates};
+use muster_proto::link::{
+    Chain, CollectorUrl, Credentials, LastWord, Timeouts, client_config, connect_as, load_certificates,
+};
 use muster_proto::v1;
 use muster_proto::v1::report_service_client::ReportServiceClient;
 use rustls::ClientConfig;
@@ -22,6 +24,8 @@ use crate::machine::{Machine, text};
 pub struct FakeProbe {
     /// Its connection.
     pub channel: Channel,
+    /// Why the collector ended it, if it did.
+    pub last_word: LastWord,
     /// The reports' side of it.
     pub client: ReportServiceClient<Channel>,
     /// Its installation.
@@ -41,7 +45,8 @@ impl FakeProbe {
 
     /// Connects with a certificate, believing in a CA; or says why not.
     pub async fn connect_with(identity: &Identity, ca: &Path, collector: SocketAddr) -> Result<Self, String> {
-        let channel = channel(collector, Some(tls(identity, ca))).await?;
+        let last_word = LastWord::default();
+        let channel = channel_with(collector, Some(tls(identity, ca)), &last_word).await?;
         let mut install_id = [0x5A; 16];
         // Told apart by the certificate's file, which is named after the host.
         for (place, byte) in identity.certificate.to_string_lossy().bytes().rev().enumerate() {
@@ -50,6 +55,7 @@ impl FakeProbe {
         Ok(Self {
             client: ReportServiceClient::new(channel.clone()),
             channel,
+            last_word,
             install_id: InstallId(install_id),
             incarnation: 1,
             sequence: 0,
@@ -87,9 +93,19 @@ impl FakeProbe {
 
 /// A connection, or the whole chain of reasons why there is none.
 pub async fn channel(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Result<Channel, String> {
+    channel_with(address, tls, &LastWord::default()).await
+}
+
+/// Does what [`channel`] does, and keeps why the collector ended the connection.
+pub async fn channel_with(
+    address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+    last_word: &LastWord,
+) -> Result<Channel, String> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url: CollectorUrl = format!("{scheme}://localhost:{}", address.port()).parse().unwrap();
-    connect(&url, tls, Timeouts::default()).await.map_err(|error| Chain(&error).to_string())
+    let connected = connect_as(&url, None, tls, Timeouts::default(), last_word).await;
+    connected.map_err(|error| Chain(&error).to_string())
 }
 
 /// TLS settings of a client.
