@@ -18,7 +18,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -27,15 +27,13 @@ use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
 
 use crate::config::ConnectionLimits;
+use crate::log_limit::{HeldBack, LogLimit};
 
 /// Length of the HTTP/2 client connection preface (RFC 9113 section 3.4), in bytes.
 const PREFACE_BYTES: usize = 24;
 
 /// Accepted connections that may wait for the server to take them.
 const WAITING_CONNECTIONS: usize = 64;
-
-/// Peers and reasons whose next log line is being held back; beyond this the oldest are forgotten all at once.
-const HELD_BACK_LINES: usize = 1_024;
 
 /// Pause after an accept error such as running out of file descriptors, which would otherwise spin.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
@@ -119,7 +117,7 @@ pub fn accept<C: CheckPeer>(
         connections: Arc::new(Semaphore::new(limits.connections)),
         handshakes: Arc::new(Semaphore::new(limits.handshakes)),
         per_address: Arc::default(),
-        lines: Mutex::default(),
+        log_limit: LogLimit::default(),
     });
     for listener in listeners {
         tokio::spawn(door.clone().run(listener, sender.clone(), stop.clone()));
@@ -136,11 +134,8 @@ struct Door<C> {
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    lines: Mutex<Lines>,
+    log_limit: LogLimit,
 }
-
-/// By peer and reason: when a line was last written, and how many were held back since.
-type Lines = HashMap<(IpAddr, &'static str), (tokio::time::Instant, u64)>;
 
 type Accepted<P> = mpsc::Sender<io::Result<PeerStream<P>>>;
 
@@ -229,21 +224,11 @@ impl<C: CheckPeer> Door<C> {
     /// Counts a refusal and writes at most one line per peer, reason and minute.
     fn refuse(&self, address: IpAddr, reason: &'static str, detail: &str) {
         self.counts.refuse(reason);
-        let now = tokio::time::Instant::now();
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((written, held_back)) = lines.get_mut(&(address, reason))
-            && now.duration_since(*written) < Duration::from_mins(1)
-        {
-            *held_back += 1;
+        if let Some(HeldBack { same, others }) = self.log_limit.admit(address, reason, Instant::now()) {
+            warn!(peer = %address, reason, detail, held_back = same, others_held_back = others, "connection refused");
+        } else {
             debug!(peer = %address, reason, detail, "connection refused");
-            return;
         }
-        if lines.len() >= HELD_BACK_LINES {
-            lines.clear();
-        }
-        let held_back = lines.insert((address, reason), (now, 0)).map_or(0, |(_, held_back)| held_back);
-        drop(lines);
-        warn!(peer = %address, reason, detail, held_back, "connection refused");
     }
 }
 

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::commit::{self, Change};
 use crate::judge::{Bodies, Case, Judging, dc_facts, forest_of, host_facts, judge_host, users_of};
+use crate::log_limit::LogLimit;
 use crate::policy_state::{self, PolicyError, PolicyInForce};
 use crate::publish::{Edition, RolloutRecord, empty_snapshot, entra_joined, next_snapshot, serving, site_facts};
 use crate::settings::Settings;
@@ -66,6 +67,8 @@ pub(crate) struct Inner {
     waiting: Mutex<BTreeSet<HostNo>>,
     rollouts: Mutex<Rollouts>,
     last_transition: AtomicU64,
+    /// What is said of peers whose reports are refused, wholly or in part.
+    pub(crate) log_limit: LogLimit,
     /// Something was published to the table.
     pub(crate) table_changed: Notify,
     /// Something waits to be judged.
@@ -155,6 +158,7 @@ impl Core {
             waiting: Mutex::default(),
             rollouts: Mutex::default(),
             last_transition: AtomicU64::new(0),
+            log_limit: LogLimit::default(),
             table_changed: Notify::new(),
             work_waits: Notify::new(),
         }));

@@ -12,14 +12,16 @@ use muster_proto::link::{Chain, PeerIdentity};
 use muster_proto::v1;
 use muster_proto::v1::report_service_server::{ReportService, ReportServiceServer};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::commit::CommitError;
 use crate::core::Core;
 use crate::identity::PeerInfo;
+use crate::log_limit::HeldBack;
 use crate::status::of_store;
 use crate::submit::Refused;
 
@@ -58,7 +60,12 @@ fn peer_of<T>(request: &Request<T>) -> Result<PeerInfo, Status> {
 async fn submit(core: &Core, peer: &PeerIdentity, report: v1::ReportRequest) -> Result<v1::ReportResponse, Status> {
     core.submit(peer, report).await.map_err(|refused| {
         let status = status_of(&refused);
-        warn!(peer = %peer.name(), code = ?status.code(), error = status.message(), "report refused");
+        let (code, error) = (status.code(), status.message());
+        if let Some(HeldBack { same, others }) = core.0.log_limit.admit(peer.name(), refused.reason(), Instant::now()) {
+            warn!(peer = %peer.name(), ?code, error, held_back = same, others_held_back = others, "report refused");
+        } else {
+            debug!(peer = %peer.name(), ?code, error, "report refused");
+        }
         status
     })
 }
@@ -204,5 +211,23 @@ mod tests {
         let status = Ingest(lab.core.clone()).report(request).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::Unauthenticated);
         assert!(lab.core.read(crate::table::Table::is_empty));
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_again_is_logged_once() {
+        let lab = Lab::new().await;
+        let peer = lab.peer("pc1.corp.example");
+        let mut machine = Machine::new("pc1.corp.example", None, Role::Endpoint);
+        machine.roles.push(Role::DomainController);
+        let mut report = || machine.report(lab.clock.now());
+        let limit = &lab.core.0.log_limit;
+        // A role that is not granted is refused in part, a report without an installation as a whole.
+        submit(&lab.core, &peer, report()).await.unwrap();
+        let spoilt = v1::ReportRequest { install_id: Vec::new(), ..report() };
+        submit(&lab.core, &peer, spoilt).await.unwrap_err();
+        for reason in ["role", "invalid"] {
+            assert_eq!(limit.admit(peer.name(), reason, Instant::now()), None, "{reason}");
+        }
+        assert!(limit.admit(peer.name(), "host-mismatch", Instant::now()).is_some(), "which did not happen");
     }
 }

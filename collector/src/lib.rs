@@ -13,6 +13,7 @@ pub mod identity;
 pub mod ingest;
 mod inventory;
 pub mod judge;
+mod log_limit;
 pub mod maintain;
 pub mod merge;
 pub mod pki;

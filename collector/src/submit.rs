@@ -13,12 +13,14 @@ use muster_evidence::{HostIdentity, HostName, HostNo, Kind, Role, Sid, Subject, 
 use muster_proto::convert::{Incoming, InvalidReport, PROTOCOL, Refusal, WireKey, read_report};
 use muster_proto::link::PeerIdentity;
 use muster_proto::v1;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::commit::CommitError;
 use crate::core::{Core, lock};
 use crate::inventory::Taken;
 use crate::judge::Bodies;
+use crate::log_limit::HeldBack;
 use crate::merge::{Arrival, Known, Merged, Order, merge, merge_series, note_rival};
 use crate::store::{Applied, HostUpdate, StoreError, StoredHost};
 use crate::table::{MOST_AHEAD_MS, Resident};
@@ -60,6 +62,18 @@ pub enum Refused {
     },
 }
 
+impl Refused {
+    /// The reason in a word, for counting and for the log.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::HostMismatch { .. } => "host-mismatch",
+            Self::Commit(_) => "not-stored",
+            Self::Contended { .. } => "contended",
+        }
+    }
+}
+
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         Self::Commit(error.into())
@@ -92,9 +106,7 @@ impl Core {
     pub async fn submit(&self, peer: &PeerIdentity, message: v1::ReportRequest) -> Result<v1::ReportResponse, Refused> {
         let admitted = self.admit(peer, read_report(message)?)?;
         tracing::Span::current().record("host", tracing::field::display(&admitted.host.name));
-        for refusal in &admitted.refusals {
-            warn!(part = refusal.part, reason = refusal.reason, "part of a report refused");
-        }
+        self.tell_refusals(&admitted, &admitted.refusals);
         let _lane = self.lane(&admitted.host.name).await;
         if let Some(response) = self.nothing_new(&admitted) {
             return Ok(response);
@@ -111,6 +123,21 @@ impl Core {
             debug!("another collector was faster; the report is judged again");
         }
         Err(Refused::Contended { host: admitted.host.name, attempts })
+    }
+
+    /// Writes down what is not taken of a report: one line per reporter and sort of part in a minute. The reporter is
+    /// told every one, with its reason.
+    fn tell_refusals(&self, admitted: &Admitted, refusals: &[Refusal]) {
+        let peer = &admitted.reporter;
+        for Refusal { part, reason, key: _ } in refusals {
+            // What comes after the first word is the peer's choice.
+            let sort = part.split([' ', '[']).next().unwrap_or_default();
+            if let Some(HeldBack { same, others }) = self.0.log_limit.admit(peer, sort, Instant::now()) {
+                warn!(part, reason, held_back = same, others_held_back = others, "part of a report refused");
+            } else {
+                debug!(part, reason, "part of a report refused");
+            }
+        }
     }
 
     fn admit(&self, peer: &PeerIdentity, mut report: Incoming) -> Result<Admitted, Refused> {
@@ -334,9 +361,7 @@ impl Core {
             [] => Taken::default(),
             parts => self.take_inventory(parts, admitted.reporter.as_str(), now).await?,
         };
-        for refusal in &merged.refusals {
-            warn!(part = refusal.part, reason = refusal.reason, "part of a report refused");
-        }
+        self.tell_refusals(admitted, &merged.refusals);
         let complete =
             merged.need.is_empty() && merged.refusals.is_empty() && !merged.passed_over && order != Order::Beside;
         let fingerprint = if complete { fingerprint(admitted) } else { 0 };
