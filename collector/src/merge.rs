@@ -52,11 +52,16 @@ pub struct Arrival<'a> {
 
 impl Arrival<'_> {
     /// When the host was last heard of by this report. One of captures alone says how things were when they were
-    /// taken, not that the machine is still there.
+    /// taken, not that the machine is still there; and since every verdict about the machine rests on this time, it is
+    /// that of the oldest part that speaks of the machine. What speaks of people has a time of its own.
     pub fn sight(&self) -> Timestamp {
         let observations = &self.report.observations;
-        let captured = !observations.is_empty() && observations.iter().all(|own| own.origin == Origin::Capture);
-        let taken = observations.iter().map(|own| own.observed_at).max().filter(|_| captured);
+        if observations.is_empty() || observations.iter().any(|own| own.origin != Origin::Capture) {
+            return self.now;
+        }
+        let of_machine = |own: &&IncomingObservation| !matches!(own.key.subject, Subject::User(_));
+        let oldest = observations.iter().filter(of_machine).map(|own| own.observed_at).min();
+        let taken = oldest.or_else(|| observations.iter().map(|own| own.observed_at).max());
         taken.map_or(self.now, |taken| taken.min(self.now))
     }
 }

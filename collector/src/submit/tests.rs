@@ -296,6 +296,43 @@ async fn captures_are_ordered_by_when_they_were_taken() {
 }
 
 #[tokio::test]
+async fn a_capture_is_as_old_as_its_oldest_part() {
+    // Past the first cadence, in which nobody's silence counts.
+    let taken = at("2026-03-02T12:10:00Z");
+    let two_days_before = taken.plus_days(-2);
+    // (the part that is two days older, when the controller was last heard of)
+    for (older, heard, stands) in [
+        (None, taken, v1::Standing::Ready),
+        (Some(Kind::Prt), taken, v1::Standing::Ready),
+        (Some(Kind::Certificate), two_days_before, v1::Standing::Unknown),
+        (Some(Kind::CertificateListing), two_days_before, v1::Standing::Unknown),
+    ] {
+        let lab = Lab::new().await;
+        lab.clock.advance_ms(11 * 60_000);
+        let mut dc = Machine::dc("dc01.corp.example", "Harbour");
+        dc.put_user(2201, Evidence::Prt(crate::fixture::prt(Tristate::No)));
+        dc.captured(taken);
+        let mut report = dc.report(lab.clock.now());
+        let older = older.map(|kind| u32::from(kind.number()));
+        for entry in &mut report.observations {
+            if entry.key.as_ref().map(|key| key.kind) == older {
+                entry.observed_at_ms = two_days_before.unix_ms();
+            }
+        }
+        lab.core.submit(&lab.peer("relay.corp.example"), report).await.unwrap();
+        let stored = lab.record(dc.name()).await.unwrap();
+        assert_eq!(stored.record.last_seen_ms, heard.unix_ms(), "{older:?}");
+        let view = lab.core.host(stored.number).await.unwrap().unwrap();
+        let mut verdicts = view.verdicts.iter().filter_map(|own| own.verdict.as_ref());
+        let verdict = verdicts.find(|own| own.check == "dc.cert-present").unwrap();
+        assert_eq!(verdict.standing(), stands, "{older:?}");
+        let site = lab.site("Harbour").await;
+        let missing = site.readiness.coverage.dcs_silent.len();
+        assert_eq!(missing, usize::from(stands == v1::Standing::Unknown), "{older:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_host_takes_over_from_the_relay_that_spoke_for_it() {
     let lab = Lab::new().await;
     let mut capture = harbour_pc();
