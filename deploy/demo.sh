@@ -106,7 +106,7 @@ name = "$FOREST"
 [[forest.site]]
 name = "Rotterdam"
 dcs = ["dc01.$FOREST", "dc02.$FOREST"]
-endpoints = 5
+endpoints = 4
 
 [[forest.site]]
 name = "Lyon"

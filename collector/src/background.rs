@@ -152,6 +152,7 @@ impl Core {
             let mut record = stored.record.clone();
             record.operating_system = judging.operating_system;
             record.entra_joined = judging.entra_joined;
+            record.counts_as_endpoint = judging.counts_as_endpoint;
             record.due_ms = judging.due.map(Timestamp::unix_ms);
             record.policy_revision = policy.revision;
             if record == stored.record && judging.verdicts == stored.verdicts {

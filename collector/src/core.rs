@@ -467,6 +467,7 @@ impl Core {
                 due: None,
                 operating_system: stored.record.operating_system.clone(),
                 entra_joined: stored.record.entra_joined,
+                counts_as_endpoint: stored.record.counts_as_endpoint,
                 dc: None,
             }),
         }

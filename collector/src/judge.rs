@@ -13,6 +13,7 @@ use muster_proto::convert::{WireKey, context_from_wire, decode_body_of, origin_f
 use muster_proto::v1;
 use muster_readiness::derive::capability::Capability;
 use muster_readiness::derive::kdc_certificate::{KdcCertificate, kdc_certificate};
+use muster_readiness::derive::population::counts_as_endpoint;
 use muster_readiness::{Facts, ForestFacts, HostFacts, Judged, Judgement, SiteFacts, Standing, apply_waivers, judge};
 
 use crate::policy_state::PolicyInForce;
@@ -55,6 +56,8 @@ pub struct Judging {
     pub operating_system: String,
     /// Whether it is joined to Entra ID only; `None` where not known.
     pub entra_joined: Option<bool>,
+    /// Whether it counts among the endpoints of its site; `None` where nothing says what system it runs.
+    pub counts_as_endpoint: Option<bool>,
     /// For a domain controller.
     pub dc: Option<DcRow>,
 }
@@ -115,6 +118,7 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
         due: due.map(|due| due.max(now.plus_ms(LEAST_DUE_MS))),
         operating_system: operating_system_of(host).map(words_of).unwrap_or_default(),
         entra_joined: entra_joined(host),
+        counts_as_endpoint: counts_as_endpoint(host),
         dc: host.roles.contains(&muster_evidence::Role::DomainController).then(|| DcRow {
             since: sinces,
             judgements,

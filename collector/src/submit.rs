@@ -434,6 +434,7 @@ impl Core {
         };
         record.operating_system = judging.operating_system;
         record.entra_joined = judging.entra_joined;
+        record.counts_as_endpoint = judging.counts_as_endpoint;
         record.due_ms = judging.due.map(Timestamp::unix_ms);
         record.policy_revision = policy.revision;
         record.site_revision = site_revision;

@@ -48,7 +48,7 @@ impl Roles {
         Role::ALL.iter().copied().filter(move |role| self.contains(*role))
     }
 
-    /// Whether people sign in here, as far as counting goes: a machine that is a domain controller is not also an
+    /// Whether people sign in here, as far as the roles tell: a machine that is a domain controller is not also an
     /// endpoint.
     pub const fn is_endpoint(self) -> bool {
         self.contains(Role::Endpoint) && !self.contains(Role::DomainController)
@@ -156,6 +156,8 @@ pub struct Row {
     pub conflict: bool,
     /// Whether it is joined to Entra ID only; `None` where not known.
     pub entra_joined: Option<bool>,
+    /// Whether it counts among the endpoints of its site.
+    pub is_endpoint: bool,
     /// The probe's version.
     pub probe_version: Arc<str>,
     /// The operating system in words; empty where not known.
@@ -799,6 +801,8 @@ impl Table {
             policy_revision: record.policy_revision,
             conflict: record.conflict,
             entra_joined: record.entra_joined,
+            // Where nothing says what system it runs, the roles say whether people sign in.
+            is_endpoint: record.counts_as_endpoint.unwrap_or(roles.is_endpoint()),
             probe_version: self.text(&record.probe_version),
             operating_system: self.text(&record.operating_system),
             cells: host_cells.into(),
@@ -855,7 +859,7 @@ impl Table {
 
     /// A user on one endpoint; `None` on machines that are none, and for accounts that are not people.
     fn sight(&self, sid: &Sid, host: HostNo) -> Option<UserOnHost> {
-        let row = self.get(host).filter(|row| row.roles.is_endpoint() && sid.is_account())?;
+        let row = self.get(host).filter(|row| row.is_endpoint && sid.is_account())?;
         let user = row.users.iter().find(|user| user.sid == *sid)?;
         let (mut blocked, mut unknown) = (CheckSet::default(), CheckSet::default());
         for cell in row.cells.iter().chain(&user.cells).filter(|cell| self.frame.counts_for_users(cell)) {

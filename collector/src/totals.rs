@@ -42,7 +42,7 @@ impl SiteTotals {
         }
         self.hosts += 1;
         self.hosts_quiet += u64::from(row.quiet);
-        if row.roles.is_endpoint() {
+        if row.is_endpoint {
             self.endpoints_fresh += u64::from(row.fresh);
             self.entra_joined += u64::from(row.entra_joined == Some(true));
             self.join_known += u64::from(row.entra_joined.is_some());
@@ -59,7 +59,7 @@ impl SiteTotals {
         }
         self.hosts -= 1;
         self.hosts_quiet -= u64::from(row.quiet);
-        if row.roles.is_endpoint() {
+        if row.is_endpoint {
             self.endpoints_fresh -= u64::from(row.fresh);
             self.entra_joined -= u64::from(row.entra_joined == Some(true));
             self.join_known -= u64::from(row.entra_joined.is_some());
@@ -100,7 +100,7 @@ impl SiteTotals {
 /// What a host adds to the tally; machines that are neither endpoints nor domain controllers add nothing.
 fn standing_of(row: &Row) -> Option<HostStanding> {
     let is_domain_controller = row.roles.is_domain_controller();
-    (is_domain_controller || row.roles.is_endpoint()).then(|| HostStanding {
+    (is_domain_controller || row.is_endpoint).then(|| HostStanding {
         host: row.key.name.clone(),
         is_domain_controller,
         quiet: row.quiet,
@@ -110,8 +110,10 @@ fn standing_of(row: &Row) -> Option<HostStanding> {
     })
 }
 
+/// Since when the cells of a row stand that the tally counts.
 fn sinces(row: &Row) -> impl Iterator<Item = (u8, Standing, i64)> {
-    row.all_cells().filter(|cell| cell.held() >= Standing::Advisory).map(|cell| {
+    let cells = row.all_cells().filter(|_| row.is_endpoint || row.roles.is_domain_controller());
+    cells.filter(|cell| cell.held() >= Standing::Advisory).map(|cell| {
         // A verdict that silence made unknown is so because nothing was heard since then.
         let since = if cell.held() == cell.stored() { cell.since() } else { row.last_seen };
         (cell.check_number(), cell.held(), since.unix_ms().div_euclid(1_000))

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
 use muster_evidence::{
-    Context, Evidence, Forest, InstallId, InventoryItem, InventoryPart, Kind, ObservationKey, Outcome, SeriesAppend,
-    SeriesKind, SeriesPoint, Text, TpmVersion, Tristate, UserKeys, limits,
+    Context, Evidence, Forest, InstallId, InventoryItem, InventoryPart, Kind, ObservationKey, OperatingSystem,
+    OsFamily, Outcome, SeriesAppend, SeriesKind, SeriesPoint, Text, TpmVersion, Tristate, UserKeys, limits,
 };
 use muster_proto::convert::Digest;
 use tonic::Code;
@@ -357,6 +357,33 @@ async fn an_observation_that_is_not_listed_any_more_is_gone() {
     assert_eq!(lab.store.bodies(number).await.unwrap().len(), 3);
     assert!(lab.core.read(|table| table.hosts_of_user(&sid(1104)).is_empty()));
     assert_eq!(lab.site("Harbour").await.counts.users.total(), 0);
+}
+
+#[tokio::test]
+async fn a_machine_that_hello_does_not_concern_is_shown_and_not_counted() {
+    let lab = Lab::new().await;
+    let (mut pc, mut linux) = (harbour_pc(), Machine::new("srv1.corp.example", Some("Harbour"), Role::Endpoint));
+    lab.take(&mut pc).await;
+    let before = lab.site("Harbour").await;
+    let system = crate::fixture::client();
+    linux.put(Evidence::OperatingSystem(OperatingSystem { family: OsFamily::Linux, build: None, ..system.clone() }));
+    linux.put(Evidence::Tpm(tpm(TpmVersion::V1_2)));
+    lab.take(&mut linux).await;
+    assert_eq!(lab.stored(linux.name(), "tpm.version").await.as_deref(), Some("advisory"), "worth showing");
+    assert_eq!(lab.record(linux.name()).await.unwrap().record.counts_as_endpoint, Some(false));
+    let site = lab.site("Harbour").await;
+    assert_eq!(site.hosts, 2, "it is a host of the site");
+    assert_eq!(site.counts, before.counts, "and none of its endpoints");
+    assert_eq!(site.readiness.coverage.endpoints_fresh, 1);
+    assert_eq!(site.readiness, before.readiness);
+    let again = lab.again().await.snapshot();
+    assert_eq!(again.organisation.endpoints.total(), 1, "nor after a restart");
+
+    // The same machine with Windows on it is one.
+    linux.put(Evidence::OperatingSystem(system));
+    lab.take(&mut linux).await;
+    let site = lab.site("Harbour").await;
+    assert_eq!((site.counts.endpoints.total(), site.readiness.coverage.endpoints_fresh), (2, 2));
 }
 
 #[tokio::test]

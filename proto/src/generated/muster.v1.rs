@@ -3797,6 +3797,10 @@ pub struct HostRecord {
     /// Whether it is joined to Entra ID and to no domain; absent where not known.
     #[prost(bool, optional, tag = "24")]
     pub entra_joined: ::core::option::Option<bool>,
+    /// Whether it counts among the endpoints of its site; absent where nothing says what system it runs, and where its roles
+    /// decide.
+    #[prost(bool, optional, tag = "25")]
+    pub counts_as_endpoint: ::core::option::Option<bool>,
 }
 /// One observation of a host: everything but the body, which has a record of its own.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
