@@ -67,9 +67,10 @@ fn reason_of_all(snapshot: &Snapshot, site_reason: &SiteReason) -> v1::SiteReaso
             reason.check == own.check && reason.standing == own.standing && reason.in_gate == own.in_gate
         })
     };
-    // Hosts without a site may share the reason, and then no site can be named for it.
-    let mut sites =
-        snapshot.sites.iter().map(AsRef::as_ref).chain([snapshot.no_site.as_ref()]).filter(|site| stands_in(site));
+    // Hosts without a site may share the reason, and then no site can be named for it. Where there are none, what is said
+    // of them concerns nobody.
+    let without_site = (snapshot.no_site.hosts > 0).then(|| snapshot.no_site.as_ref());
+    let mut sites = snapshot.sites.iter().map(AsRef::as_ref).chain(without_site).filter(|site| stands_in(site));
     let site = match (sites.next(), sites.next()) {
         (Some(only), None) => only.site.as_ref().map(site_id),
         _ => None,
