@@ -324,11 +324,31 @@ impl Time {
     pub(crate) fn text(self) -> String {
         muster_evidence::Timestamp::from_unix_ms(self.0).map_or_else(|_| format!("{} ms", self.0), |at| at.to_string())
     }
+
+    /// The same to the second, for people.
+    pub(crate) fn to_the_second(self) -> String {
+        Self(self.0 - self.0.rem_euclid(1_000)).text()
+    }
 }
 
 impl Serialize for Time {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_seconds_and_programs_everything() {
+        let at = Time(1_772_500_000_001);
+        assert_eq!(
+            (at.text().as_str(), at.to_the_second().as_str()),
+            ("2026-03-03T01:06:40.001Z", "2026-03-03T01:06:40Z")
+        );
+        assert_eq!(Time(-1).to_the_second(), "1969-12-31T23:59:59Z");
     }
 }
 

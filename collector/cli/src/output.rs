@@ -216,7 +216,7 @@ impl Out {
             }
         }
         if let Some(until) = verdict.valid_until {
-            let _ = write!(text, "\nholds until {} ({})", until.text(), self.age(until));
+            let _ = write!(text, "\nholds until {} ({})", until.to_the_second(), self.age(until));
         }
         if let Some(waived) = &verdict.waived {
             let _ = write!(text, "\nwaived: {waived}");

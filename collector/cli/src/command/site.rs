@@ -64,7 +64,7 @@ fn text(out: &Out, detail: &SiteDetail, all: bool) -> String {
         out.keep_whole(&mut table, &[1, 2, 3, 4, 5, 0]);
         let _ = write!(text, "\n\n{}\n{}", out.bold("Checks"), table.trim_fmt());
     }
-    let _ = write!(text, "\n\nas of {}, policy revision {}", detail.as_of.text(), detail.policy_revision);
+    let _ = write!(text, "\n\nas of {}, policy revision {}", detail.as_of.to_the_second(), detail.policy_revision);
     text
 }
 

@@ -27,7 +27,7 @@ fn text(out: &Out, sites: &Sites) -> String {
         "{}\n\nsnapshot {} of {}, policy revision {}",
         table(out, &sites.sites),
         sites.snapshot,
-        sites.as_of.text(),
+        sites.as_of.to_the_second(),
         sites.policy_revision
     )
 }

@@ -38,7 +38,7 @@ fn text(out: &Out, o: &Organisation) -> String {
         text,
         "\n\nsnapshot {} of {}, policy revision {}, collector {}",
         o.snapshot,
-        o.as_of.text(),
+        o.as_of.to_the_second(),
         o.policy_revision,
         o.collector_version
     );

@@ -70,7 +70,7 @@ impl Shown {
 }
 
 fn text(out: &Out, change: &Change) -> String {
-    let mut text = format!("{} snapshot {}", out.bold(&change.as_of.text()), change.snapshot);
+    let mut text = format!("{} snapshot {}", out.bold(&change.as_of.to_the_second()), change.snapshot);
     if !change.sites.is_empty() {
         let _ = write!(text, "\n{}", sites::table(out, &change.sites));
     }
