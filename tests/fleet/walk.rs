@@ -153,7 +153,7 @@ async fn watching(lab: &Lab, url: &str, collector: &CollectorProgram, operator: 
     watch.until_said("the first message has all sites", |said| said.contains("\"Lyon\"").then_some(())).await;
 
     let now = SystemClock.now();
-    let machine = Machine::endpoint("pc-0599", "Lyon", &user(1299));
+    let machine = Machine::endpoint("pc-0599", "Lyon", &user(1299)).with(Evidence::Tpm(tpm(TpmVersion::V1_2)));
     let mut probe = FakeProbe::connect(lab, collector.probes, "pc-0599.corp.example").await;
     probe.report(&machine, now).await.unwrap();
     watch.until_said("the new machine", |said| said.contains("pc-0599").then_some(())).await;

@@ -26,7 +26,7 @@ pub fn same(name: &str, found: &str) {
     );
 }
 
-/// The text without what varies: points in time become `2026-01-01T00:00:00Z`, which is as wide, and numbers of snapshots
+/// The text without what varies: points in time become `2026-01-01T00:00:00`, which is as wide, and numbers of snapshots
 /// become `N`.
 pub fn normalised(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -34,8 +34,8 @@ pub fn normalised(text: &str) -> String {
         let mut rest = line.trim_end();
         while let Some(place) = timestamp(rest) {
             out.push_str(&rest[..place]);
-            out.push_str("2026-01-01T00:00:00Z");
-            rest = &rest[place + 20..];
+            out.push_str("2026-01-01T00:00:00");
+            rest = &rest[place + 19..];
         }
         out.push_str(rest);
         out.push('\n');
@@ -49,9 +49,9 @@ pub fn normalised(text: &str) -> String {
     text
 }
 
-/// Where a text such as `2026-03-02T08:14:07Z` begins.
+/// Where a text such as `2026-03-02T08:14:07` begins; parts of seconds and the zone stay as they are.
 fn timestamp(text: &str) -> Option<usize> {
-    const FORM: &[u8; 20] = b"0000-00-00T00:00:00Z";
+    const FORM: &[u8; 19] = b"0000-00-00T00:00:00";
     text.as_bytes().windows(FORM.len()).position(|window| {
         window.iter().zip(FORM).all(|(found, form)| if *form == b'0' { found.is_ascii_digit() } else { found == form })
     })
