@@ -94,7 +94,7 @@ pub enum Order {
     Beside,
     /// Not above the last one.
     Superseded,
-    /// From another installation under the same name, while the known one is active.
+    /// From another installation under the same name, or from a copy of this one, while the known one is active.
     Rival,
 }
 
@@ -112,10 +112,13 @@ impl Order {
         if same_install && record.incarnation == report.incarnation {
             return if report.sequence > sequence { Self::Next } else { Self::Superseded };
         }
-        if same_install {
-            return Self::NewIncarnation;
+        let active = arrival.now.ms_since(last_seen) <= arrival.silence_ms;
+        match (same_install, active) {
+            (true, true) if is_of_a_copy(arrival, record) => Self::Rival,
+            (true, _) => Self::NewIncarnation,
+            (false, true) => Self::Rival,
+            (false, false) => Self::Reimaged,
         }
-        if arrival.now.ms_since(last_seen) > arrival.silence_ms { Self::Reimaged } else { Self::Rival }
     }
 
     /// Whether the report's numbering becomes the host's.
@@ -127,6 +130,16 @@ impl Order {
     pub const fn continues_series(self) -> bool {
         matches!(self, Self::Next | Self::Superseded | Self::Beside)
     }
+}
+
+/// Whether another incarnation of the known installation belongs to a copy of it that lives on beside it. A state that
+/// was lost or rolled back begins an incarnation that nobody knows, and the one before is never heard of again; of two
+/// copies the first comes back, and, being told of the other, begins a new incarnation in its turn.
+fn is_of_a_copy(arrival: &Arrival<'_>, record: &v1::HostRecord) -> bool {
+    let contended = record.conflict
+        && record.rival_install_id == record.install_id
+        && arrival.now.unix_ms() - record.rival_seen_ms <= arrival.silence_ms;
+    contended || record.previous_incarnation == arrival.report.incarnation
 }
 
 /// What a report changes.
@@ -168,6 +181,12 @@ pub fn merge(arrival: &Arrival<'_>, order: Order, known: Option<Known<'_>>) -> M
         .cloned()
         .unwrap_or_else(|| v1::HostRecord { first_seen_ms: arrival.now.unix_ms(), ..v1::HostRecord::default() });
     if order.is_primary() {
+        if order == Order::NewIncarnation {
+            record.previous_incarnation = record.incarnation;
+            record.previous_seen_ms = known.map_or(0, |known| known.last_seen.unix_ms());
+        } else if order != Order::Next {
+            (record.previous_incarnation, record.previous_seen_ms) = (0, 0);
+        }
         identify(&mut record, arrival, order, &reporter);
     }
     record.revision = before.map_or(0, |record| record.revision) + 1;
@@ -217,12 +236,20 @@ pub fn note_rival(arrival: &Arrival<'_>, record: &v1::HostRecord) -> Option<v1::
         && record.rival_install_id == report.install_id.0
         && record.rival_incarnation == report.incarnation
         && now - record.rival_seen_ms < RIVAL_REFRESH_MS;
+    // A copy that is silent for a while and comes back is known again by the incarnation it had last.
+    let (previous_incarnation, previous_seen_ms) = if record.install_id == report.install_id.0 {
+        (report.incarnation, now)
+    } else {
+        (record.previous_incarnation, record.previous_seen_ms)
+    };
     (!known).then(|| v1::HostRecord {
         revision: record.revision + 1,
         conflict: true,
         rival_install_id: report.install_id.0.to_vec(),
         rival_incarnation: report.incarnation,
         rival_seen_ms: now,
+        previous_incarnation,
+        previous_seen_ms,
         ..record.clone()
     })
 }
@@ -262,7 +289,8 @@ fn identify(record: &mut v1::HostRecord, arrival: &Arrival<'_>, order: Order, re
 /// Ends a conflict whose rival has fallen silent, or has become the host itself.
 fn settle_conflict(record: &mut v1::HostRecord, arrival: &Arrival<'_>) {
     let silent = arrival.now.unix_ms() - record.rival_seen_ms > arrival.silence_ms;
-    if record.conflict && (silent || record.rival_install_id == record.install_id) {
+    let took_over = record.rival_install_id == record.install_id && record.rival_incarnation == record.incarnation;
+    if record.conflict && (silent || took_over) {
         record.conflict = false;
         record.rival_install_id = Vec::new();
         record.rival_incarnation = 0;

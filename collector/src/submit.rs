@@ -255,11 +255,15 @@ impl Core {
         let mut answer = self.answer(admitted, v1::Acknowledgement::Superseded);
         answer.conflict = true;
         if let (Some(record), Some(stored)) = (note_rival(arrival, known.record), stored) {
-            warn!(
-                known = muster_evidence::InstallId::from_slice(&record.install_id).map(|id| id.to_string()).ok(),
-                rival = %admitted.report.install_id,
-                "two installations report under one name"
-            );
+            if record.install_id == admitted.report.install_id.0 {
+                warn!(known = record.incarnation, rival = record.rival_incarnation, "two copies of a machine report");
+            } else {
+                warn!(
+                    known = muster_evidence::InstallId::from_slice(&record.install_id).map(|id| id.to_string()).ok(),
+                    rival = %admitted.report.install_id,
+                    "two installations report under one name"
+                );
+            }
             if !self.commit_unjudged(number, stored, record, Vec::new(), admitted.now).await? {
                 return Ok(None);
             }

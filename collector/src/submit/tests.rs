@@ -192,6 +192,85 @@ async fn a_new_incarnation_of_the_same_installation_is_taken_at_once() {
     assert_eq!((record.incarnation, record.sequence, record.earlier_install_ids), (2, 1, Vec::new()));
 }
 
+/// What a probe does when it is told of a later report: it begins a new incarnation and reports again, once.
+async fn begins_anew(lab: &Lab, machine: &mut Machine, incarnation: u64) -> v1::ReportResponse {
+    (machine.incarnation, machine.sequence) = (incarnation, 0);
+    lab.report(machine).await.unwrap()
+}
+
+#[tokio::test]
+async fn two_copies_of_one_installation_are_a_conflict_and_do_not_take_turns() {
+    let lab = Lab::new().await;
+    let mut first = harbour_pc();
+    lab.take(&mut first).await;
+    let mut copy = Machine { sequence: 0, ..first.clone() };
+    copy.put(Evidence::Tpm(tpm(TpmVersion::V1_2)));
+    lab.take(&mut first).await;
+
+    // The copy seems to be a state that was rolled back, which is no conflict.
+    let answer = lab.report(&mut copy).await.unwrap();
+    assert_eq!((answer.acknowledgement(), answer.conflict), (SUPERSEDED, false));
+    let answer = begins_anew(&lab, &mut copy, 2).await;
+    assert_eq!((answer.acknowledgement(), answer.conflict), (COMMITTED, false));
+    let record = lab.record(first.name()).await.unwrap().record;
+    assert_eq!((record.previous_incarnation, record.previous_seen_ms), (1, lab.clock.now().unix_ms()));
+
+    // The first comes back under the incarnation it always had, and under a new one when it is told.
+    lab.clock.advance_ms(15 * 60_000);
+    for round in 0..3 {
+        lab.take(&mut copy).await;
+        let before = lab.record(first.name()).await.unwrap();
+        let answer = lab.report(&mut first).await.unwrap();
+        assert_eq!((answer.acknowledgement(), answer.conflict), (SUPERSEDED, true), "{round}");
+        let answer = begins_anew(&lab, &mut first, 10 + round).await;
+        assert_eq!((answer.acknowledgement(), answer.conflict), (SUPERSEDED, true), "{round}");
+        let after = lab.record(first.name()).await.unwrap();
+        assert_eq!((after.record.incarnation, after.record.conflict), (2, true), "{round}");
+        assert_eq!(after.record.observations, before.record.observations, "{round}");
+        assert_eq!(after.verdicts, before.verdicts, "{round}");
+        assert!(lab.core.read(|table| table.get(after.number).unwrap().conflict), "shown");
+        assert!(lab.report(&mut copy).await.unwrap().conflict, "and the other is told");
+        lab.clock.advance_ms(15 * 60_000);
+    }
+
+    // One of them is switched off for a day; the conflict ends, and begins again when it comes back.
+    for _ in 0..5 {
+        lab.take(&mut copy).await;
+        lab.clock.advance_ms(15 * 60_000);
+    }
+    assert!(!lab.report(&mut copy).await.unwrap().conflict);
+    assert!(lab.report(&mut first).await.unwrap().conflict);
+
+    // The other is switched off for good.
+    lab.clock.advance_ms(46 * 60_000);
+    let answer = lab.report(&mut first).await.unwrap();
+    assert_eq!((answer.acknowledgement(), answer.conflict), (COMMITTED, false));
+    assert!(!lab.record(first.name()).await.unwrap().record.conflict);
+    assert_eq!(lab.stored(first.name(), "tpm.version").await.as_deref(), Some("ready"));
+}
+
+#[tokio::test]
+async fn incarnations_that_never_come_back_are_no_conflict() {
+    let lab = Lab::new().await;
+    let mut pc = harbour_pc();
+    lab.take(&mut pc).await;
+    for incarnation in [5, 4, 9, 2] {
+        let answer = begins_anew(&lab, &mut pc, incarnation).await;
+        assert_eq!((answer.acknowledgement(), answer.conflict), (COMMITTED, false), "{incarnation}");
+        assert!(!lab.report(&mut pc).await.unwrap().conflict);
+    }
+    // Restored from a copy made under an earlier incarnation, after three cadences of silence.
+    lab.clock.advance_ms(46 * 60_000);
+    let answer = begins_anew(&lab, &mut pc, 9).await;
+    assert_eq!((answer.acknowledgement(), answer.conflict), (COMMITTED, false));
+    // An installation of its own begins without a past.
+    lab.clock.advance_ms(46 * 60_000);
+    pc.install_id = InstallId([9; 16]);
+    lab.take(&mut pc).await;
+    let record = lab.record(pc.name()).await.unwrap().record;
+    assert_eq!((record.previous_incarnation, record.previous_seen_ms), (0, 0));
+}
+
 #[tokio::test]
 async fn a_missing_body_is_asked_for_and_the_old_one_kept() {
     let lab = Lab::new().await;

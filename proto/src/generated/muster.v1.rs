@@ -3801,6 +3801,12 @@ pub struct HostRecord {
     /// decide.
     #[prost(bool, optional, tag = "25")]
     pub counts_as_endpoint: ::core::option::Option<bool>,
+    /// The incarnation of the same installation that reported before the present one, or as its rival, and when it was last
+    /// heard of; 0 where there is none. One that comes back while the present one is active shows a machine that was copied.
+    #[prost(uint64, tag = "30")]
+    pub previous_incarnation: u64,
+    #[prost(int64, tag = "31")]
+    pub previous_seen_ms: i64,
 }
 /// One observation of a host: everything but the body, which has a record of its own.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
