@@ -30,12 +30,14 @@ fn entry(message: &mut v1::ReportRequest, kind: Kind) -> &mut v1::ObservationEnt
     message.observations.iter_mut().find(|entry| entry.key.as_ref().is_some_and(|key| key.kind == number)).unwrap()
 }
 
+/// Makes a report wrong.
+type Spoil = fn(&mut v1::ReportRequest);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_as_a_whole_is_refused_with_the_reason() {
     let (lab, served, mut operator) = serving().await;
     let mut probe = FakeProbe::connect(&lab, served.probes, "pc-0417.corp.example").await;
     let now = SystemClock.now();
-    type Spoil = fn(&mut v1::ReportRequest);
     let cases: [(&str, Spoil, Code, &str); 9] = [
         (
             "another host",

@@ -47,13 +47,13 @@ impl Lab {
     /// Writes the settings of a real probe, and gives their path.
     pub fn probe_settings(&self, name: &str, identity: &Identity, port: u16, more: &str) -> PathBuf {
         let text = format!(
-            "collector = [\"localhost:{port}\"]\nstate_dir = {state:?}\nforest = \"{FOREST}\"\n{more}\n\n\
-             [identity]\ncertificate = {certificate:?}\nkey = {key:?}\ncollector_ca = {ca:?}\n\n\
+            "collector = [\"localhost:{port}\"]\nstate_dir = \"{state}\"\nforest = \"{FOREST}\"\n{more}\n\n\
+             [identity]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\ncollector_ca = \"{ca}\"\n\n\
              [report]\ninterval = \"1s\"\ninterval_min = \"1s\"\ntimeout = \"10s\"\n",
-            state = self.path(&format!("state-{name}")),
-            certificate = identity.certificate,
-            key = identity.key,
-            ca = self.ca.certificate(),
+            state = self.path(&format!("state-{name}")).display(),
+            certificate = identity.certificate.display(),
+            key = identity.key.display(),
+            ca = self.ca.certificate().display(),
         );
         self.write(&format!("{name}.toml"), text)
     }
@@ -114,9 +114,10 @@ impl Setup {
         }
         let _ = write!(
             text,
-            "\n[store]\nbackend = \"{backend}\"\npath = {store:?}\n\n[probes]\nlisten = [\"127.0.0.1:0\"]\n\
+            "\n[store]\nbackend = \"{backend}\"\npath = \"{store}\"\n\n[probes]\nlisten = [\"127.0.0.1:0\"]\n\
              certificate = \"{certificate}.pem\"\nkey = \"{certificate}.key\"\nca = \"ca/ca.pem\"\n\n\
-             [operators]\nlisten = [\"127.0.0.1:0\"]\n"
+             [operators]\nlisten = [\"127.0.0.1:0\"]\n",
+            store = store.display()
         );
         if *operator_certificates {
             let _ = write!(

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Longest that any state may take on a slow and busy machine.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(40);
