@@ -317,6 +317,18 @@ impl Core {
         self.wake_publisher();
     }
 
+    /// Works out for every site whom its domain controllers serve, after the policy has changed or all was loaded.
+    pub(crate) fn settle_populations(&self, table: &mut Table) {
+        let numbers: Vec<SiteNo> = table.site_keys().map(|(_, number)| number).collect();
+        let mut kept = lock(&self.0.entra);
+        for number in numbers {
+            let joined = entra_joined(table, &self.0.settings.sites, number);
+            if kept.insert(number, joined).flatten() != joined {
+                table.bump_facts(number);
+            }
+        }
+    }
+
     /// The number of a host, if it is known.
     pub(crate) fn resolve(&self, host: &HostIdentity) -> Option<HostNo> {
         self.read(|table| {
@@ -569,12 +581,7 @@ impl Core {
         let frame =
             Frame::new(Arc::clone(&policy.policy), policy.revision, self.0.settings.cadences, now, listened_until);
         table.reframe(frame, now);
-        let mut entra = lock(&self.0.entra);
-        let numbers: Vec<SiteNo> = table.site_keys().map(|(_, number)| number).collect();
-        for number in numbers {
-            entra.insert(number, entra_joined(&table, &self.0.settings.sites, number));
-        }
-        drop(entra);
+        self.settle_populations(&mut table);
         drop(table);
         self.judge_later(to_judge);
         info!(hosts = loaded, "hosts loaded");

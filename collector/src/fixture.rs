@@ -221,7 +221,8 @@ impl Machine {
             site: Some(site.parse().unwrap()),
             read_only: Some(false),
         }));
-        machine.certificate(kdc_certificate(name, &[ExtendedKeyUsage::KDC_AUTH, ExtendedKeyUsage::SERVER_AUTH]));
+        let usages = [ExtendedKeyUsage::KDC_AUTH, ExtendedKeyUsage::SERVER_AUTH, ExtendedKeyUsage::CLIENT_AUTH];
+        machine.certificate(kdc_certificate(name, &usages));
         machine
     }
 

@@ -348,6 +348,7 @@ impl Core {
         let mut table = lock(&self.0.table);
         let frame = table.frame().with_policy(rules, revision);
         table.reframe(frame, now);
+        self.settle_populations(&mut table);
         drop(table);
         self.judge_all_later();
         self.wake_publisher();

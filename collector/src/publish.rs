@@ -54,15 +54,33 @@ pub(crate) fn site_facts(table: &Table, sites: &Sites, number: SiteNo, now: Time
     }
 }
 
-/// Whether endpoints joined to Entra ID only are among those whom a site's domain controllers serve.
+/// Whether endpoints joined to Entra ID only are among those whom a site's domain controllers serve, at the site itself
+/// and at those it covers.
+///
+/// One endpoint that is settles it. That there is none is settled by the least share of those expected having said how
+/// they are joined, and by nothing where nobody says how many are expected: the first to report speak for themselves
+/// alone.
 pub(crate) fn entra_joined(table: &Table, sites: &Sites, serving_site: SiteNo) -> Option<bool> {
     let own = table.site(serving_site);
     let covered = sites.listed().filter(|(key, expected)| {
         own.is_some_and(|own| own.forest == key.0 && expected.covered_by.as_ref() == Some(&own.name))
     });
     let covered = covered.filter_map(|(key, _)| table.site_number(key));
-    let told = |number| table.entry(number).totals.has_entra_joined();
-    std::iter::once(serving_site).chain(covered).filter_map(told).reduce(|one, other| one || other)
+    let (mut told, mut expected) = (0, Some(0));
+    for number in std::iter::once(serving_site).chain(covered) {
+        let totals = &table.entry(number).totals;
+        if totals.entra_joined > 0 {
+            return Some(true);
+        }
+        told += u128::from(totals.join_known);
+        let site = table.site(number).and_then(|site| sites.expected(&(site.forest.clone(), site.name.clone())));
+        let here = site.and_then(|site| site.endpoints).map(u128::from);
+        expected = expected.zip(here).map(|(others, here)| others + here);
+    }
+    let policy = &table.frame().policy;
+    let own_rules = own.filter(|_| !policy.sites.is_empty()).map(|site| policy.for_site(site));
+    let least = own_rules.map_or(policy.coverage_least_percent, |own| own.coverage_least_percent);
+    (told * 100 >= expected? * u128::from(least)).then_some(false)
 }
 
 fn dc_state(table: &Table, row: &Row, now: Timestamp) -> Option<DcState> {

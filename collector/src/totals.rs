@@ -89,12 +89,6 @@ impl SiteTotals {
         let ((_, _, seconds), _) = self.since.range(range).next()?;
         Timestamp::from_unix_seconds(*seconds).ok()
     }
-
-    /// Whether endpoints joined to Entra ID only are among the population; `None` while no endpoint has said how it
-    /// is joined.
-    pub const fn has_entra_joined(&self) -> Option<bool> {
-        if self.join_known == 0 { None } else { Some(self.entra_joined > 0) }
-    }
 }
 
 /// What a host adds to the tally; machines that are neither endpoints nor domain controllers add nothing.

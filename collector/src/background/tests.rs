@@ -189,6 +189,48 @@ async fn a_controllers_certificate_holds_its_site_and_one_laptop_does_not() {
 }
 
 #[tokio::test]
+async fn whom_a_certificate_must_please_is_settled_when_enough_have_said_how_they_are_joined() {
+    let lab = Lab::new().await;
+    let mut dc = Machine::dc("dc01.corp.example", "Harbour");
+    let mut weak = kdc_certificate(dc.name(), &[ExtendedKeyUsage::KDC_AUTH]);
+    weak.signature_hash = muster_evidence::SignatureHash::Sha1;
+    dc.certificate(weak);
+    lab.take(&mut dc).await;
+    // Two endpoints are expected at the site, and one at the site that it covers; 80 % of three must have said it.
+    let mut one = Machine::endpoint("pc1.corp.example", "Harbour", 1);
+    let mut two = Machine::endpoint("pc2.corp.example", "Harbour", 2);
+    let mut three = Machine::endpoint("pc3.corp.example", "Depot", 3);
+    for (machine, stands) in [(&mut one, "unknown"), (&mut two, "unknown"), (&mut three, "advisory")] {
+        lab.take(machine).await;
+        while lab.core.judge_waiting().await > 0 {}
+        assert_eq!(lab.stored(dc.name(), "dc.cert-key").await.as_deref(), Some(stands), "{}", machine.name());
+    }
+    // What is not said any more counts no more; a policy that wants less said is content with that.
+    three.observations.remove(&muster_evidence::ObservationKey::host(muster_evidence::Kind::JoinState));
+    two.observations.remove(&muster_evidence::ObservationKey::host(muster_evidence::Kind::JoinState));
+    lab.take(&mut three).await;
+    lab.take(&mut two).await;
+    while lab.core.judge_waiting().await > 0 {}
+    assert_eq!(lab.stored(dc.name(), "dc.cert-key").await.as_deref(), Some("unknown"));
+    three.put(Evidence::JoinState(joined(Tristate::Yes)));
+    lab.take(&mut three).await;
+    for (least, stands) in [(66, "advisory"), (67, "unknown")] {
+        lab.core.apply_policy(&format!("coverage_least_percent = {least}"), 0, "ada").await.unwrap();
+        while lab.core.judge_waiting().await > 0 {}
+        assert_eq!(lab.stored(dc.name(), "dc.cert-key").await.as_deref(), Some(stands), "{least}");
+    }
+    // One endpoint that is joined to Entra ID only settles it at once.
+    two.put(Evidence::JoinState(joined(Tristate::No)));
+    lab.take(&mut two).await;
+    while lab.core.judge_waiting().await > 0 {}
+    assert_eq!(lab.stored(dc.name(), "dc.cert-key").await.as_deref(), Some("blocked"));
+    // And after a restart the same holds.
+    let again = lab.again().await;
+    while again.judge_waiting().await > 0 {}
+    assert_eq!(lab.stored(dc.name(), "dc.cert-key").await.as_deref(), Some("blocked"));
+}
+
+#[tokio::test]
 async fn a_policy_is_planned_applied_and_reached() {
     let lab = Lab::new().await;
     let (dc, ..) = harbour(&lab).await;
