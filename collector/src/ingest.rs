@@ -7,8 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use muster_evidence::limits;
-use muster_proto::convert::InvalidReport;
-use muster_proto::link::{Chain, PeerIdentity};
+use muster_proto::link::PeerIdentity;
 use muster_proto::v1;
 use muster_proto::v1::report_service_server::{ReportService, ReportServiceServer};
 use tokio::sync::{mpsc, oneshot};
@@ -18,12 +17,10 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, warn};
 
-use crate::commit::CommitError;
 use crate::core::Core;
 use crate::identity::PeerInfo;
 use crate::log_limit::HeldBack;
-use crate::status::of_store;
-use crate::submit::Refused;
+use crate::status::of_refused;
 
 /// The service, with its bound on messages.
 pub fn service(core: Core) -> ReportServiceServer<Ingest> {
@@ -34,19 +31,6 @@ pub fn service(core: Core) -> ReportServiceServer<Ingest> {
 /// The probes' side of the collector.
 #[derive(Clone, Debug)]
 pub struct Ingest(Core);
-
-/// The status of a refused report. What the sender can mend is told apart from what passes by itself.
-pub fn status_of(refused: &Refused) -> Status {
-    let text = Chain(refused).to_string();
-    match refused {
-        Refused::Invalid(InvalidReport::UnsupportedProtocol { .. }) => Status::failed_precondition(text),
-        Refused::Invalid(_) => Status::invalid_argument(text),
-        Refused::HostMismatch { .. } => Status::permission_denied(text),
-        Refused::Contended { .. } => Status::aborted(text),
-        Refused::Commit(CommitError::Stopping) => Status::unavailable(text),
-        Refused::Commit(CommitError::Store { cause }) => of_store(cause),
-    }
-}
 
 /// What the peer proved. Only the listener that checks certificates puts it there.
 fn peer_of<T>(request: &Request<T>) -> Result<PeerInfo, Status> {
@@ -59,7 +43,7 @@ fn peer_of<T>(request: &Request<T>) -> Result<PeerInfo, Status> {
 
 async fn submit(core: &Core, peer: &PeerIdentity, report: v1::ReportRequest) -> Result<v1::ReportResponse, Status> {
     core.submit(peer, report).await.map_err(|refused| {
-        let status = status_of(&refused);
+        let status = of_refused(&refused);
         let (code, error) = (status.code(), status.message());
         if let Some(HeldBack { same, others }) = core.0.log_limit.admit(peer.name(), refused.reason(), Instant::now()) {
             warn!(peer = %peer.name(), ?code, error, held_back = same, others_held_back = others, "report refused");

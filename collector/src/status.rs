@@ -1,10 +1,26 @@
 //! Errors as gRPC statuses: the one place that maps them.
 
+use muster_proto::convert::InvalidReport;
 use muster_proto::link::Chain;
 use tonic::Status;
 
+use crate::commit::CommitError;
 use crate::policy_state::PolicyError;
 use crate::store::StoreError;
+use crate::submit::Refused;
+
+/// What a probe is told when its report is refused. What the sender can mend is told apart from what passes by itself.
+pub(crate) fn of_refused(refused: &Refused) -> Status {
+    let text = Chain(refused).to_string();
+    match refused {
+        Refused::Invalid(InvalidReport::UnsupportedProtocol { .. }) => Status::failed_precondition(text),
+        Refused::Invalid(_) => Status::invalid_argument(text),
+        Refused::HostMismatch { .. } => Status::permission_denied(text),
+        Refused::Contended { .. } => Status::aborted(text),
+        Refused::Commit(CommitError::Stopping) => Status::unavailable(text),
+        Refused::Commit(CommitError::Store { cause }) => of_store(cause),
+    }
+}
 
 /// What a caller is told when the store cannot do it. What is the caller's to change is named; what is the operator's
 /// goes to the log as well.

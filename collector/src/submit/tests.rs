@@ -10,7 +10,7 @@ use tonic::Code;
 use super::*;
 use crate::clock::Clock;
 use crate::fixture::{Lab, Machine, at, joined, registration, sid, tpm};
-use crate::ingest::status_of;
+use crate::status::of_refused;
 
 const COMMITTED: v1::Acknowledgement = v1::Acknowledgement::Committed;
 const SEEN: v1::Acknowledgement = v1::Acknowledgement::Seen;
@@ -67,7 +67,7 @@ async fn nobody_but_a_relay_speaks_for_another_host() {
     let mut pc = harbour_pc();
     let refused = lab.core.submit(&lab.peer("dc01.corp.example"), pc.report(lab.clock.now())).await.unwrap_err();
     assert_eq!(refused.to_string(), "certificate names host `dc01.corp.example`, report claims `pc1.corp.example`");
-    assert_eq!(status_of(&refused).code(), Code::PermissionDenied);
+    assert_eq!(of_refused(&refused).code(), Code::PermissionDenied);
     assert!(lab.record(pc.name()).await.is_none());
 
     let relay = lab.peer("relay.corp.example");
@@ -495,7 +495,7 @@ async fn bad_reports_are_refused_with_what_is_wrong() {
     for (name, spoil, code, says) in cases {
         let mut spoilt = report.clone();
         spoil(&mut spoilt);
-        let status = status_of(&lab.core.submit(&peer, spoilt).await.unwrap_err());
+        let status = of_refused(&lab.core.submit(&peer, spoilt).await.unwrap_err());
         assert_eq!(status.code(), code, "{name}: {}", status.message());
         assert!(status.message().contains(says), "{name}: {}", status.message());
     }
@@ -746,10 +746,10 @@ async fn what_could_not_be_read_is_a_gap_and_what_is_not_there_a_fact() {
 #[test]
 fn a_full_disk_is_told_as_such() {
     let full = StoreError::Full { path: PathBuf::from("store") };
-    let status = status_of(&Refused::from(full));
+    let status = of_refused(&Refused::from(full));
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("no space left for the store in `store`"), "{}", status.message());
     let closed = StoreError::Closed { why: "rebuilding".to_owned() };
-    assert_eq!(status_of(&Refused::from(closed)).code(), Code::Unavailable);
-    assert_eq!(status_of(&Refused::Commit(CommitError::Stopping)).code(), Code::Unavailable);
+    assert_eq!(of_refused(&Refused::from(closed)).code(), Code::Unavailable);
+    assert_eq!(of_refused(&Refused::Commit(CommitError::Stopping)).code(), Code::Unavailable);
 }
