@@ -84,9 +84,11 @@ struct Taken {
 }
 
 impl Taken {
-    fn and(so_far: Option<Self>, at: Timestamp) -> Option<Self> {
-        let Self { oldest, newest } = so_far.unwrap_or(Self { oldest: at, newest: at });
-        Some(Self { oldest: oldest.min(at), newest: newest.max(at) })
+    /// Notes one more file.
+    fn add(so_far: &mut Option<Self>, at: Timestamp) {
+        let taken = so_far.get_or_insert(Self { oldest: at, newest: at });
+        taken.oldest = taken.oldest.min(at);
+        taken.newest = taken.newest.max(at);
     }
 }
 
@@ -294,7 +296,7 @@ impl Loader<'_> {
                 if bundle.certificates.is_empty() {
                     // The file is a part of the store that cannot be told, so the listing counts it.
                     found.certificates.problems.extend(bundle.problems.iter().cloned());
-                    found.certificates_at = Taken::and(found.certificates_at, taken_at);
+                    Taken::add(&mut found.certificates_at, taken_at);
                     return Err(bundle.problems.join("; "));
                 }
                 for problem in &bundle.problems {
@@ -306,7 +308,7 @@ impl Loader<'_> {
                 }
                 found.certificates.certificates.extend(bundle.certificates);
                 found.certificates.problems.extend(bundle.problems);
-                found.certificates_at = Taken::and(found.certificates_at, taken_at);
+                Taken::add(&mut found.certificates_at, taken_at);
             }
             FileKind::KeyCredentials => {
                 let user = file.named.user.clone().ok_or("it does not say whose keys these are: name the `user`")?;
@@ -328,7 +330,7 @@ impl Loader<'_> {
                         }
                     }
                 }
-                found.keys_at = Taken::and(found.keys_at, taken_at);
+                Taken::add(&mut found.keys_at, taken_at);
             }
         }
         Ok(())
