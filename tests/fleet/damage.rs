@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 
 use muster_collector::clock::{Clock as _, SystemClock};
+use muster_collector::store::STORE_FORMAT;
 use muster_proto::v1::{Acknowledgement, Rollout};
 use muster_tests::collector::CollectorProgram;
 use muster_tests::lab::{Lab, Setup};
@@ -32,7 +33,7 @@ async fn reported(lab: &Lab) -> (CollectorProgram, FakeProbe, Vec<Machine>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_store_is_set_aside_and_its_evidence_asked_for_again() {
     let lab = Lab::new();
-    let (mut collector, mut relay, machines) = reported(&lab).await;
+    let (mut collector, relay, machines) = reported(&lab).await;
     assert!(collector.running.terminate().await.success());
 
     // Every kilobyte loses some bytes, as from a disk that is dying.
@@ -78,7 +79,6 @@ async fn a_damaged_store_is_set_aside_and_its_evidence_asked_for_again() {
     }
     operator.until_rollout("Rotterdam", Rollout::Go).await;
     assert!(collector.running.terminate().await.success());
-    relay.sequence = again.sequence;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,9 +110,25 @@ async fn a_damaged_store_comes_back_from_its_newest_backup() {
 
     // And by hand, into an empty place.
     fs::remove_dir_all(lab.path("store")).unwrap();
-    let mut restore = command(binary("muster-collector"));
-    restore.arg("restore").arg("--config").arg(lab.path("collector.toml")).arg(lab.path("snapshots/first"));
-    assert!(run(restore).await.succeeded().contains("2 hosts restored"));
+    let restore = async |from: &str| {
+        let mut restore = command(binary("muster-collector"));
+        restore.arg("restore").arg("--config").arg(lab.path("collector.toml")).arg(lab.path(from));
+        run(restore).await
+    };
+    // Not from one of a later release, nor from one that is not whole: both leave the place as it is.
+    let file = fs::read_dir(lab.path("snapshots/first")).unwrap().next().unwrap().unwrap().path();
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let whole = fs::read(&file).unwrap();
+    let mut later = whole.clone();
+    later[8..12].copy_from_slice(&(STORE_FORMAT + 6).to_be_bytes());
+    lab.write(&format!("later/{name}"), later);
+    let refused = restore("later").await;
+    assert!(refused.stderr.contains("has format 7; this collector reads up to 1"), "{refused:?}");
+    lab.write(&format!("cut/{name}"), &whole[..whole.len() - 9]);
+    let refused = restore("cut").await;
+    assert!(refused.code != Some(0) && refused.stderr.contains("is damaged"), "{refused:?}");
+    assert!(!lab.path("store").exists());
+    assert!(restore("snapshots/first").await.succeeded().contains("2 hosts restored"));
     let collector = CollectorProgram::start(&lab, &setup()).await;
     Operator::connect(collector.operators).await.until_rollout("Rotterdam", Rollout::Go).await;
 }
