@@ -14,7 +14,10 @@ use muster_proto::v1;
 use muster_readiness::derive::capability::Capability;
 use muster_readiness::derive::kdc_certificate::{KdcCertificate, kdc_certificate};
 use muster_readiness::derive::population::counts_as_endpoint;
-use muster_readiness::{Facts, ForestFacts, HostFacts, Judged, Judgement, SiteFacts, Standing, apply_waivers, judge};
+use muster_readiness::{
+    Facts, ForestFacts, HostFacts, Judged, Judgement, SiteFacts, Standing, apply_waivers, check_by_id, judge,
+    keeps_last_verdict, stale_at,
+};
 
 use crate::policy_state::PolicyInForce;
 use crate::table::{DcRow, judged_at, site_from_wire, site_to_wire};
@@ -68,6 +71,14 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
     let place = record.site.as_ref().and_then(site_from_wire);
     let facts = Facts { host, site, forest };
     let mut judgements = judge(&facts, &policy.policy, now);
+    let mut due: Option<Timestamp> = None;
+    let mut asks_for = |until: Timestamp| due = Some(due.map_or(until, |due| due.min(until)));
+    for judgement in judgements.iter_mut().filter(|judgement| keeps_last_verdict(&judgement.verdict)) {
+        if let Some((last, holds_until)) = last_verdict(case, place.as_ref(), judgement) {
+            *judgement = last;
+            asks_for(holds_until);
+        }
+    }
     let waived: Vec<Option<String>> = judgements
         .iter_mut()
         .map(|judgement| {
@@ -88,7 +99,6 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
     telling.of_site();
     let mut verdicts = Vec::with_capacity(judgements.len());
     let mut sinces = Vec::with_capacity(judgements.len());
-    let mut due: Option<Timestamp> = None;
     for (judgement, waived) in judgements.iter().zip(waived) {
         let subject = match &judgement.subject {
             Judged::User(sid) => sid.to_string(),
@@ -102,7 +112,7 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
         };
         telling.of_judgement(judgement, earlier.map(|(stood, _)| stood));
         if let Some(until) = judgement.valid_until {
-            due = Some(due.map_or(until, |due| due.min(until)));
+            asks_for(until);
         }
         verdicts.push(judgement_to_stored(judgement, since, waived));
         sinces.push(since);
@@ -125,6 +135,25 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
             ..dc_facts(&facts, policy, now)
         }),
     }
+}
+
+/// The verdict that takes the place of a gap which takes nothing away from it, and until when it may: what was known of
+/// the same subject before, while that is as fresh as its check wants it. Its dates are those of its own evidence.
+///
+/// A gap is no verdict to keep; nor is what another installation said, or what a waiver softened that is gone.
+fn last_verdict(case: &Case<'_>, place: Option<&SiteRef>, gap: &Judgement) -> Option<(Judgement, Timestamp)> {
+    let Case { record, before, host, policy, now, .. } = *case;
+    let (_, verdicts) = before.filter(|(known, _)| known.install_id == record.install_id)?;
+    let (stored, last) = verdicts.verdicts.iter().find_map(|stored| {
+        let (last, _) = judgement_from_stored(stored)?;
+        (last.check == gap.check && last.subject == gap.subject).then_some((stored, last))
+    })?;
+    let was_waived = stored.verdict.as_ref().is_some_and(|verdict| !verdict.waived.is_empty());
+    let is_waived = || policy.waivers.iter().any(|own| own.covers(&last.check, Some(&host.host), place, now));
+    let holds_until = stale_at(check_by_id(&last.check)?.freshness(), last.evidence_at?, &policy.policy);
+    let holds = now < holds_until && last.valid_until.is_none_or(|until| now < until);
+    let keeps = holds && last.verdict.standing() != Standing::Unknown && (!was_waived || is_waived());
+    keeps.then_some((last, holds_until))
 }
 
 /// What a site keeps of a domain controller, its verdicts apart.

@@ -231,6 +231,108 @@ async fn whom_a_certificate_must_please_is_settled_when_enough_have_said_how_the
 }
 
 #[tokio::test]
+async fn a_remote_session_leaves_the_last_verdict_in_place() {
+    use muster_evidence::{InstallId, Ngc, NgcPrerequisites, PreReqResult};
+    let ready = || NgcPrerequisites {
+        is_device_joined: Tristate::Yes,
+        is_user_azure_ad: Tristate::Yes,
+        policy_enabled: Tristate::Yes,
+        post_logon_enabled: Tristate::Yes,
+        device_eligible: Tristate::Yes,
+        session_is_not_remote: Tristate::Yes,
+        cert_enrollment: None,
+        on_prem_tgt: Tristate::No,
+        result: PreReqResult::WillProvision,
+        error: None,
+    };
+    let wont = || NgcPrerequisites { result: PreReqResult::WillNotProvision, ..ready() };
+    let remote = || NgcPrerequisites { session_is_not_remote: Tristate::No, ..wont() };
+    let blocked = || NgcPrerequisites { device_eligible: Tristate::No, ..wont() };
+    let lab = Lab::new().await;
+    let mut pc = Machine::endpoint("pc1.corp.example", "Harbour", 1);
+    pc.put_user(1, Evidence::Ngc(Ngc { set: Tristate::No, ..crate::fixture::ngc() }));
+    // (what Windows says, how the check stands after it, transitions of it so far)
+    for (round, (says, stands, transitions)) in [
+        (remote(), "unknown", 1),
+        (ready(), "ready", 2),
+        (remote(), "ready", 2),
+        (blocked(), "blocked", 3),
+        (remote(), "blocked", 3),
+        (ready(), "ready", 4),
+        (remote(), "ready", 4),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        lab.clock.advance_ms(MINUTE);
+        pc.put_user(1, Evidence::NgcPrerequisites(says));
+        lab.take(&mut pc).await;
+        assert_eq!(lab.stored(pc.name(), "prereq.ngc").await.as_deref(), Some(stands), "round {round}");
+        let own = lab.transitions(pc.name()).await;
+        assert_eq!(own.iter().filter(|own| own.contains("prereq.ngc")).count(), transitions, "round {round}: {own:?}");
+    }
+    // Judged again for another reason, it is kept as well.
+    lab.core.apply_policy("certificate_warning_days = 20", 0, "ada").await.unwrap();
+    while lab.core.judge_waiting().await > 0 {}
+    assert_eq!(lab.stored(pc.name(), "prereq.ngc").await.as_deref(), Some("ready"));
+    // Remote sessions do not keep it fresh: it rests on what was seen at the machine.
+    let days = i64::from(muster_readiness::Policy::default().user_fresh_days);
+    for (day, stands) in (1..=days).map(|day| (day, if day < days { "ready" } else { "unknown" })) {
+        lab.clock.advance_ms(DAY);
+        lab.take(&mut pc).await;
+        while lab.core.judge_waiting().await > 0 {}
+        assert_eq!(lab.stored(pc.name(), "prereq.ngc").await.as_deref(), Some(stands), "day {day}");
+    }
+    // What another installation said says nothing about this one.
+    pc.put_user(1, Evidence::NgcPrerequisites(ready()));
+    lab.take(&mut pc).await;
+    lab.clock.advance_ms(DAY);
+    pc.install_id = InstallId([9; 16]);
+    pc.put_user(1, Evidence::NgcPrerequisites(remote()));
+    lab.take(&mut pc).await;
+    assert_eq!(lab.stored(pc.name(), "prereq.ngc").await.as_deref(), Some("unknown"));
+}
+
+#[tokio::test]
+async fn a_waived_verdict_is_kept_in_a_remote_session_as_long_as_its_waiver() {
+    use muster_evidence::{Ngc, NgcPrerequisites, PreReqResult};
+    let lab = Lab::new().await;
+    let mut pc = Machine::endpoint("pc1.corp.example", "Harbour", 1);
+    pc.put_user(1, Evidence::Ngc(Ngc { set: Tristate::No, ..crate::fixture::ngc() }));
+    let blocked = NgcPrerequisites {
+        is_device_joined: Tristate::Yes,
+        is_user_azure_ad: Tristate::Yes,
+        policy_enabled: Tristate::Yes,
+        post_logon_enabled: Tristate::Yes,
+        device_eligible: Tristate::No,
+        session_is_not_remote: Tristate::Yes,
+        cert_enrollment: None,
+        on_prem_tgt: Tristate::No,
+        result: PreReqResult::WillNotProvision,
+        error: None,
+    };
+    let remote =
+        NgcPrerequisites { device_eligible: Tristate::Yes, session_is_not_remote: Tristate::No, ..blocked.clone() };
+    let waiver = v1::Waiver {
+        check: "prereq.ngc".to_owned(),
+        host: pc.name().to_owned(),
+        who: "ada".to_owned(),
+        reason: "replaced next week".to_owned(),
+        expires_at_ms: lab.clock.now().plus_days(7).unix_ms(),
+        ..v1::Waiver::default()
+    };
+    let waiver = lab.core.add_waiver(waiver).await.unwrap();
+    for says in [blocked, remote] {
+        pc.put_user(1, Evidence::NgcPrerequisites(says));
+        lab.take(&mut pc).await;
+        assert_eq!(lab.stored(pc.name(), "prereq.ngc").await.as_deref(), Some("advisory"));
+    }
+    lab.core.remove_waiver(waiver.number, "ada").await.unwrap();
+    while lab.core.judge_waiting().await > 0 {}
+    assert_eq!(lab.stored(pc.name(), "prereq.ngc").await.as_deref(), Some("unknown"), "what it was is not known here");
+}
+
+#[tokio::test]
 async fn a_policy_is_planned_applied_and_reached() {
     let lab = Lab::new().await;
     let (dc, ..) = harbour(&lab).await;
