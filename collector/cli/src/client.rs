@@ -264,6 +264,7 @@ impl Client {
             site_origin: answer.site_origin,
             first_seen: Time(answer.first_seen_ms),
             conflict: answer.conflict,
+            copies: answer.copies,
             policy_revision: answer.policy_revision,
             verdicts: answer.verdicts.into_iter().map(verdict).collect(),
             users: answer.users.into_iter().map(host_user).collect(),

@@ -174,6 +174,8 @@ pub(crate) struct HostDetail {
     pub(crate) site_origin: String,
     pub(crate) first_seen: Time,
     pub(crate) conflict: bool,
+    /// Other hosts that report as the same installation.
+    pub(crate) copies: Vec<String>,
     pub(crate) policy_revision: u64,
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) users: Vec<HostUser>,

@@ -51,18 +51,17 @@ impl Out {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width =
             if terminal { Table::new().width().unwrap_or(WIDTH_WITHOUT_TERMINAL) } else { WIDTH_WITHOUT_TERMINAL };
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            format,
-            colour: terminal && !no_colour,
-            width: width.max(LEAST_WIDTH),
-            now: Time(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)),
-        }
+        Self { format, colour: terminal && !no_colour, width: width.max(LEAST_WIDTH), now: present() }
     }
 
     /// How to print.
     pub(crate) const fn format(&self) -> Format {
         self.format
+    }
+
+    /// The same output, with ages counted from now on: for a command that goes on for long.
+    pub(crate) fn at_present(self) -> Self {
+        Self { now: present(), ..self }
     }
 
     /// The time of this command, which ages are counted from.
@@ -283,6 +282,11 @@ pub(crate) fn of(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
+fn present() -> Time {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// Writes a line; a reader that went away, as with `| head`, is no error of ours.
 fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
@@ -355,6 +359,12 @@ mod tests {
         let counts = Counts { ready: 3, advisory: 1, blocked: 0, unknown: 1, not_applicable: 7 };
         assert_eq!(ready_of(counts), "4/5");
         assert_eq!(ready_of(Counts::default()), "-");
+    }
+
+    #[test]
+    fn ages_are_counted_from_the_present_when_asked() {
+        let out = Out::of_width(80);
+        assert!(out.at_present().now() > out.now(), "the fixed time of the tests lies back");
     }
 
     #[test]

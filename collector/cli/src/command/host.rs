@@ -34,10 +34,17 @@ fn text(out: &Out, detail: &HostDetail, all: bool, full_evidence: bool) -> Strin
         host.probe_version,
         out.age(detail.first_seen)
     );
-    if detail.conflict {
+    if !detail.copies.is_empty() {
         let _ = write!(
             text,
-            "\n{}: two installations report under this name at the same time; neither is averaged away",
+            "\n{}: reports as the same installation as {}; one machine was copied from the other",
+            out.word("blocked"),
+            detail.copies.join(", ")
+        );
+    } else if detail.conflict {
+        let _ = write!(
+            text,
+            "\n{}: two machines report under this name at the same time; neither is averaged away",
             out.word("blocked")
         );
     }

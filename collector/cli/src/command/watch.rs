@@ -25,7 +25,7 @@ pub(crate) async fn run(client: &mut Client, out: Out, place: &Place) -> Result<
         if change.sites.is_empty() && change.transitions.is_empty() {
             continue;
         }
-        out.print_one(&change, |out| text(out, &change));
+        out.at_present().print_one(&change, |out| text(out, &change));
     }
 }
 
