@@ -373,7 +373,7 @@ x = 1
         assert_eq!(
             problems(text),
             "settings `probe.toml` have 7 problems:
-  line 1: invalid `collector`: `collector.corp.example` names no port (expected `host:port`, such as `collector.corp.example:7443`)
+  line 1: invalid `collector`: `collector.corp.example` names no port (expected `host:port`, such as `collector.corp.example:8443`)
   line 2: unknown key `sate_dir` (did you mean `state_dir`?)
   line 3: invalid `site`: found an integer, expected a text in quotes
   line 6: invalid `report.interval`: found `5`, expected a number with a unit, such as `90s`, `15m` or `2h`
@@ -394,7 +394,7 @@ x = 1
     #[test]
     fn a_full_file_becomes_types() {
         let text = r#"
-collector = ["collector.corp.example:7443", "[2001:db8::7]:7443"]
+collector = ["collector.corp.example:8443", "[2001:db8::7]:8443"]
 state_dir = "/srv/muster"
 site = "HQ"
 forest = "corp.example"
@@ -417,7 +417,7 @@ format = "json"
         let config = &loaded.config;
         assert_eq!(
             config.collector.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["collector.corp.example:7443", "[2001:db8::7]:7443"]
+            ["collector.corp.example:8443", "[2001:db8::7]:8443"]
         );
         assert_eq!(
             config.dc.iter().map(ToString::to_string).collect::<Vec<_>>(),

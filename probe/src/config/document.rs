@@ -16,7 +16,7 @@ The probe reads `{DEFAULT_PATH}`, or the file given with `--config`. Nothing in 
 `muster-probe check`; for reporting it takes the collector's address and the three files of the identity:
 
 ```toml
-collector = [\"collector.corp.example:7443\"]
+collector = [\"collector.corp.example:8443\"]
 
 [identity]
 certificate = \"/etc/muster/probe.pem\"

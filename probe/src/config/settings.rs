@@ -45,7 +45,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "collector",
         form: "list of `host:port`",
         about: "The collectors, tried in order at every report. Needed by `once` and `run`; `check` works without.",
-        example: r#"["collector.corp.example:7443"]"#,
+        example: r#"["collector.corp.example:8443"]"#,
         set: |config, value| {
             let addresses = list(value, parsed)?;
             if addresses.is_empty() {

@@ -58,7 +58,7 @@ impl FromStr for PeerAddress {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (host, port) = host_and_port(text)?;
         let port = port.ok_or_else(|| {
-            format!("`{text}` names no port (expected `host:port`, such as `collector.corp.example:7443`)")
+            format!("`{text}` names no port (expected `host:port`, such as `collector.corp.example:8443`)")
         })?;
         Ok(Self { host, port })
     }
@@ -200,9 +200,9 @@ mod tests {
     #[test]
     fn addresses_in_every_form() {
         for (text, shown) in [
-            ("collector.corp.example:7443", "collector.corp.example:7443"),
+            ("collector.corp.example:8443", "collector.corp.example:8443"),
             ("192.0.2.7:1", "192.0.2.7:1"),
-            ("[2001:db8::7]:7443", "[2001:db8::7]:7443"),
+            ("[2001:db8::7]:8443", "[2001:db8::7]:8443"),
         ] {
             assert_eq!(text.parse::<PeerAddress>().unwrap().to_string(), shown);
         }
@@ -214,7 +214,7 @@ mod tests {
             ("[2001:db8::7", "closing"),
             ("[2001:db8::7]7443", "goes on after"),
             ("[dc01]:636", "not an IPv6 address"),
-            ("https://collector:7443", "invalid DNS name"),
+            ("https://collector:8443", "invalid DNS name"),
             ("", "invalid DNS name"),
         ] {
             let error = text.parse::<PeerAddress>().unwrap_err();

@@ -26,7 +26,7 @@ fn broken_settings_end_with_64_and_name_every_line() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(
         folder.path().join("probe.toml"),
-        "colector = \"collector.corp.example:7443\"\nreport.interval = \"15\"\nsite = \"\"\n",
+        "colector = \"collector.corp.example:8443\"\nreport.interval = \"15\"\nsite = \"\"\n",
     )
     .unwrap();
     for command in ["check", "once", "run", "config"] {
@@ -50,7 +50,7 @@ fn broken_settings_end_with_64_and_name_every_line() {
 #[test]
 fn reporting_without_a_collector_names_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("probe.toml"), "collector = \"collector.corp.example:7443\"\n").unwrap();
+    fs::write(folder.path().join("probe.toml"), "collector = \"collector.corp.example:8443\"\n").unwrap();
     for command in ["once", "run"] {
         let said = run(folder.path(), &[command]);
         assert_eq!(said.code, 64, "{}", said.err);
