@@ -23,6 +23,7 @@ use crate::judge::{Bodies, Case, Judging, dc_facts, forest_of, host_facts, judge
 use crate::log_limit::LogLimit;
 use crate::policy_state::{self, PolicyError, PolicyInForce};
 use crate::publish::{Edition, RolloutRecord, empty_snapshot, entra_joined, next_snapshot, serving, site_facts};
+use crate::rebuild::Rebuild;
 use crate::settings::Settings;
 use crate::sites::SiteKey;
 use crate::snapshot::Snapshot;
@@ -66,6 +67,8 @@ pub(crate) struct Inner {
     entra: Mutex<HashMap<SiteNo, Option<bool>>>,
     waiting: Mutex<BTreeSet<HostNo>>,
     rollouts: Mutex<Rollouts>,
+    /// Set while a store that took the place of a damaged one waits for its hosts.
+    rebuild: Mutex<Option<Rebuild>>,
     last_transition: AtomicU64,
     /// What is said of peers whose reports are refused, wholly or in part.
     pub(crate) log_limit: LogLimit,
@@ -157,6 +160,7 @@ impl Core {
             entra: Mutex::default(),
             waiting: Mutex::default(),
             rollouts: Mutex::default(),
+            rebuild: Mutex::default(),
             last_transition: AtomicU64::new(0),
             log_limit: LogLimit::default(),
             table_changed: Notify::new(),
@@ -164,6 +168,13 @@ impl Core {
         }));
         core.load(progress).await?;
         core.load_rollouts().await?;
+        if core.settings().rebuilding {
+            let rebuild = core.read(|table| {
+                let hosts = table.rows_after(HostNo(0)).map(|row| row.number);
+                Rebuild::new(hosts, core.settings().cadences, now)
+            });
+            *lock(&core.0.rebuild) = Some(rebuild);
+        }
         core.publish();
         Ok(core)
     }
@@ -256,6 +267,26 @@ impl Core {
 
     pub(crate) fn wake_publisher(&self) {
         self.0.table_changed.notify_one();
+    }
+
+    /// Notes that something is missing of what a host reported.
+    pub(crate) fn note_asked(&self, number: HostNo) {
+        if let Some(rebuild) = lock(&self.0.rebuild).as_mut() {
+            rebuild.asked(number);
+        }
+    }
+
+    /// Notes that nothing is missing of what a host reported.
+    pub(crate) fn note_answered(&self, number: HostNo) {
+        let is_news = lock(&self.0.rebuild).as_mut().is_some_and(|rebuild| rebuild.answered(number));
+        if is_news {
+            let mut table = lock(&self.0.table);
+            if let Some(site) = table.get(number).map(|row| row.site) {
+                table.touch(site);
+            }
+            drop(table);
+            self.wake_publisher();
+        }
     }
 
     /// Waits for its turn to change a host.
@@ -502,6 +533,12 @@ impl Core {
     pub(crate) fn publish(&self) -> bool {
         let now = self.now();
         let mut table = lock(&self.0.table);
+        let mut rebuild = lock(&self.0.rebuild);
+        if rebuild.take_if(|rebuild| rebuild.is_over(now)).is_some() {
+            info!("every host has had its turns to answer; the store counts as rebuilt");
+            let sites: Vec<SiteNo> = table.site_keys().map(|(_, number)| number).collect();
+            sites.into_iter().for_each(|site| table.touch(site));
+        }
         let dirty = table.take_dirty();
         let before = self.snapshot();
         let hosts_to_judge = lock(&self.0.waiting).len() as u64;
@@ -526,6 +563,7 @@ impl Core {
             &Edition {
                 before: &before,
                 sites: &self.0.settings.sites,
+                rebuild: rebuild.as_ref(),
                 written: &rollouts.written,
                 dirty: &dirty,
                 hosts_to_judge,
@@ -535,6 +573,7 @@ impl Core {
             },
         );
         drop(rollouts);
+        drop(rebuild);
         drop(table);
         self.0.snapshots.send_replace(Arc::new(snapshot));
         true

@@ -111,6 +111,12 @@ impl Lab {
         Core::start(Arc::clone(&self.store), self.clock.clone(), settings(), None, &|_| ()).await.unwrap()
     }
 
+    /// Another core on the same store, which took the place of a damaged one.
+    pub(crate) async fn rebuilding(&self) -> Core {
+        let settings = Settings { rebuilding: true, ..settings() };
+        Core::start(Arc::clone(&self.store), self.clock.clone(), settings, None, &|_| ()).await.unwrap()
+    }
+
     pub(crate) fn peer(&self, name: &str) -> PeerIdentity {
         self.ca.peer(name, self.clock.now())
     }

@@ -20,6 +20,7 @@ pub mod pki;
 pub mod policy_state;
 mod publish;
 pub mod query;
+mod rebuild;
 pub mod serve;
 pub mod settings;
 pub mod sites;

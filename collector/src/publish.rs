@@ -12,6 +12,7 @@ use muster_readiness::{
     CHECKS, DcState, Judgement, Rollout, SiteFacts, SiteReadiness, Standing, check_by_id, held, judge_site, rollup,
 };
 
+use crate::rebuild::Rebuild;
 use crate::sites::{ExpectedSite, SiteKey, Sites};
 use crate::snapshot::{DcSnapshot, Organisation, SiteReason, SiteSnapshot, Snapshot};
 use crate::table::{Row, SiteNo, Table};
@@ -113,17 +114,29 @@ pub(crate) struct RolloutRecord {
     pub(crate) since: Timestamp,
 }
 
+/// What every site is worked out by beside the table.
+#[derive(Clone, Copy, Debug)]
+struct Outlook<'a> {
+    sites: &'a Sites,
+    rebuild: Option<&'a Rebuild>,
+    now: Timestamp,
+}
+
 /// What is told of a site.
 fn site_snapshot(
     table: &Table,
-    sites: &Sites,
+    outlook: Outlook<'_>,
     number: SiteNo,
     number_of_snapshot: u64,
     before: Option<&Arc<SiteSnapshot>>,
     written: Option<&RolloutRecord>,
-    now: Timestamp,
 ) -> Arc<SiteSnapshot> {
-    let (facts, readiness) = site_readiness(table, sites, number, now);
+    let Outlook { sites, rebuild, now } = outlook;
+    let expected = table.site(number).and_then(|site| sites.expected(&(site.forest.clone(), site.name.clone())));
+    let (facts, mut readiness) = site_readiness(table, sites, number, now);
+    if let Some(rebuild) = rebuild {
+        rebuild.cover(&mut readiness, table, number, expected);
+    }
     let policy = &table.frame().policy;
     let entry = table.entry(number);
     let reasons = readiness.reasons.iter().map(|reason| SiteReason {
@@ -138,7 +151,6 @@ fn site_snapshot(
         (None, Some(written)) if written.rollout == readiness.rollout => written.since,
         _ => now,
     };
-    let expected = table.site(number).and_then(|site| sites.expected(&(site.forest.clone(), site.name.clone())));
     let dc_rows =
         entry.dcs.iter().filter_map(|dc| table.get(*dc)).filter_map(|row| dc_snapshot(table, row, expected, now));
     let mut dc_rows: Vec<_> = dc_rows.map(Arc::new).collect();
@@ -190,6 +202,7 @@ fn dc_snapshot(table: &Table, row: &Row, expected: Option<&ExpectedSite>, now: T
 pub(crate) struct Edition<'a> {
     pub(crate) before: &'a Snapshot,
     pub(crate) sites: &'a Sites,
+    pub(crate) rebuild: Option<&'a Rebuild>,
     pub(crate) written: &'a BTreeMap<SiteKey, RolloutRecord>,
     pub(crate) dirty: &'a BTreeSet<SiteNo>,
     pub(crate) hosts_to_judge: u64,
@@ -201,6 +214,7 @@ pub(crate) struct Edition<'a> {
 /// Makes the next snapshot.
 pub(crate) fn next_snapshot(table: &Table, edition: &Edition<'_>) -> Snapshot {
     let number = edition.before.number + 1;
+    let outlook = Outlook { sites: edition.sites, rebuild: edition.rebuild, now: edition.now };
     let earlier: BTreeMap<SiteKey, &Arc<SiteSnapshot>> =
         edition.before.sites.iter().filter_map(|site| Some((site.key()?, site))).collect();
     let make = |no: SiteNo, before: Option<&Arc<SiteSnapshot>>, key: Option<&SiteKey>| {
@@ -215,7 +229,7 @@ pub(crate) fn next_snapshot(table: &Table, edition: &Edition<'_>) -> Snapshot {
             }
             _ => {
                 let written = key.and_then(|key| edition.written.get(key));
-                site_snapshot(table, edition.sites, no, number, before, written, edition.now)
+                site_snapshot(table, outlook, no, number, before, written)
             }
         }
     };
@@ -259,7 +273,7 @@ pub(crate) fn empty_snapshot(table: &Table, sites: &Sites, now: Timestamp) -> Sn
         hosts_to_judge: 0,
         last_transition: 0,
         sites: Vec::new(),
-        no_site: site_snapshot(table, sites, SiteNo::default(), 0, None, None, now),
+        no_site: site_snapshot(table, Outlook { sites, rebuild: None, now }, SiteNo::default(), 0, None, None),
         organisation: Organisation::default(),
     }
 }

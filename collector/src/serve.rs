@@ -208,6 +208,7 @@ impl Collector {
             cadences: config.cadences,
             grants: config.grants.clone(),
             sites,
+            rebuilding: opened.rebuilding.is_some(),
             ..Settings::default()
         };
         let progress = |hosts: u64| info!(hosts, "loading");

@@ -24,6 +24,8 @@ pub struct Settings {
     pub sites: Sites,
     /// How much is taken at a time.
     pub bounds: Bounds,
+    /// Whether the store took the place of a damaged one, so that what it holds is not how things stand.
+    pub rebuilding: bool,
 }
 
 /// How often probes are asked to report.

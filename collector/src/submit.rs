@@ -360,6 +360,9 @@ impl Core {
     ) -> Result<Option<v1::ReportResponse>, Refused> {
         let now = admitted.now;
         let merged = merge(arrival, order, known);
+        if !merged.need.is_empty() {
+            self.note_asked(number);
+        }
         let (series, series_acks) = self.take_series(admitted, number, order).await?;
         let inventory = match admitted.report.inventory.as_slice() {
             [] => Taken::default(),
@@ -392,6 +395,9 @@ impl Core {
             self.wake_publisher();
             merged.record
         };
+        if merged.need.is_empty() {
+            self.note_answered(number);
+        }
         for concern in &inventory.concerns {
             self.judge_later(self.concerned(concern));
         }
