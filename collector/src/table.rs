@@ -8,6 +8,8 @@
 //! No rule is in here: how long a verdict holds is asked of `muster-readiness`, and so is what a user's endpoints
 //! amount to.
 
+mod installs;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use muster_readiness::{
     CHECKS, Check, CheckSet, Freshness, Judgement, Policy, Scope, Severity, Standing, UserOnHost, UserStanding,
 };
 
+use self::installs::Installs;
 use crate::settings::Cadences;
 use crate::sites::SiteKey;
 use crate::store::HostKey;
@@ -146,14 +149,18 @@ pub struct Row {
     pub sequence: u64,
     /// Fingerprint of everything it last reported; an equal one is nothing new.
     pub fingerprint: u64,
+    /// When it was first heard of.
+    pub first_seen: Timestamp,
     /// When it was last heard of.
     pub last_seen: Timestamp,
     /// Last-seen as the store knows it.
     pub stored_seen: Timestamp,
     /// The policy it was judged by.
     pub policy_revision: u64,
-    /// Two installations report under its name.
+    /// Two machines report under its name.
     pub conflict: bool,
+    /// A relay speaks for it, and it does not speak for itself.
+    pub relayed: bool,
     /// Whether it is joined to Entra ID only; `None` where not known.
     pub entra_joined: Option<bool>,
     /// Whether it counts among the endpoints of its site.
@@ -333,6 +340,7 @@ pub struct Table {
     rows: Vec<Option<Box<Row>>>,
     len: usize,
     names: BTreeSet<(HostName, HostNo)>,
+    installs: Installs,
     sites: Vec<SiteEntry>,
     site_numbers: BTreeMap<SiteKey, SiteNo>,
     users: HashMap<Sid, UserEntry>,
@@ -354,6 +362,7 @@ impl Table {
             rows: Vec::new(),
             len: 0,
             names: BTreeSet::new(),
+            installs: Installs::default(),
             sites: Vec::new(),
             site_numbers: BTreeMap::new(),
             users: HashMap::new(),
@@ -524,6 +533,7 @@ impl Table {
         }
         self.len += 1;
         self.names.insert((row.key.name.clone(), number));
+        self.installs.note(&row);
         for user in &row.users {
             self.users.entry(user.sid.clone()).or_default().hosts.push(number);
         }
@@ -711,6 +721,7 @@ impl Table {
         let Some(row) = taken else { return BTreeSet::new() };
         self.len -= 1;
         self.events.remove(&(row.next_event, number));
+        self.installs.forget(&row);
         if row.key != *new_key {
             self.names.remove(&(row.key.name.clone(), number));
         }
@@ -801,10 +812,12 @@ impl Table {
             incarnation: record.incarnation,
             sequence: record.sequence,
             fingerprint,
+            first_seen: time(record.first_seen_ms)?,
             last_seen,
             stored_seen: time(record.last_seen_ms)?,
             policy_revision: record.policy_revision,
             conflict: record.conflict,
+            relayed: !record.reporter.is_empty(),
             entra_joined: record.entra_joined,
             // Where nothing says what system it runs, the roles say whether people sign in.
             is_endpoint: record.counts_as_endpoint.unwrap_or(roles.is_endpoint()),

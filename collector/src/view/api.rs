@@ -38,6 +38,9 @@ const MOST_PER_PAGE: usize = 1_000;
 /// Transitions shown with one host, latest first.
 const TRANSITIONS_OF_HOST: usize = 20;
 
+/// Hosts shown that report as the same installation.
+const COPIES_SHOWN: usize = 10;
+
 /// Transitions sent with one change to a watcher.
 const TRANSITIONS_PER_CHANGE: usize = 100;
 
@@ -359,6 +362,7 @@ impl ReadinessService for Api {
                 standing: standing_to_wire(user.standing).into(),
                 last_seen_ms: user.seen.unix_ms(),
             });
+            let copies: Vec<_> = table.copies_of(row).take(COPIES_SHOWN).map(|row| row.key.name.to_string()).collect();
             Ok(Response::new(v1::GetHostResponse {
                 host: Some(wire::host_summary(table, row)),
                 verdicts: verdicts_of(&view, ""),
@@ -373,7 +377,8 @@ impl ReadinessService for Api {
                 }
                 .to_owned(),
                 first_seen_ms: view.stored.record.first_seen_ms,
-                conflict: row.conflict,
+                conflict: row.conflict || !copies.is_empty(),
+                copies,
                 policy_revision: row.policy_revision,
                 install_id: view.stored.record.install_id.clone(),
             }))

@@ -2095,12 +2095,16 @@ pub struct GetHostResponse {
     pub site_origin: ::prost::alloc::string::String,
     #[prost(int64, tag = "7")]
     pub first_seen_ms: i64,
+    /// Set when two machines report under this name, or this one's installation under two names, at the same time.
     #[prost(bool, tag = "8")]
     pub conflict: bool,
     #[prost(uint64, tag = "9")]
     pub policy_revision: u64,
     #[prost(bytes = "vec", tag = "10")]
     pub install_id: ::prost::alloc::vec::Vec<u8>,
+    /// Other hosts that report as the same installation at the same time, at most 10 of them.
+    #[prost(string, repeated, tag = "11")]
+    pub copies: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetUserRequest {
