@@ -13,7 +13,7 @@ use muster_evidence::{Forest, HostIdentity, HostName, HostNo, Timestamp};
 use muster_proto::convert::{WireKey, role_from_wire};
 use muster_proto::link::Chain;
 use muster_proto::v1;
-use muster_readiness::{Facts, ForestFacts, KeyInventory, Rollout, SiteFacts, held, is_stale};
+use muster_readiness::{Facts, ForestFacts, KeyInventory, Rollout, SiteFacts, SiteReadiness, held, is_stale};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
@@ -22,7 +22,9 @@ use crate::commit::{self, Change};
 use crate::judge::{Bodies, Case, Judging, dc_facts, forest_of, host_facts, judge_host, users_of};
 use crate::log_limit::LogLimit;
 use crate::policy_state::{self, PolicyError, PolicyInForce};
-use crate::publish::{Edition, RolloutRecord, empty_snapshot, entra_joined, next_snapshot, serving, site_facts};
+use crate::publish::{
+    Edition, RolloutRecord, empty_snapshot, entra_joined, next_snapshot, serving, site_facts, site_readiness,
+};
 use crate::rebuild::Rebuild;
 use crate::settings::Settings;
 use crate::sites::SiteKey;
@@ -289,6 +291,17 @@ impl Core {
         }
     }
 
+    /// The readiness of a site of some table, as far as it may be told while a damaged store is being rebuilt.
+    pub(crate) fn readiness_to_tell(&self, table: &Table, site: SiteNo, now: Timestamp) -> SiteReadiness {
+        let sites = &self.0.settings.sites;
+        let (_, mut readiness) = site_readiness(table, sites, site, now);
+        if let Some(rebuild) = lock(&self.0.rebuild).as_ref() {
+            let expected = table.site(site).and_then(|own| sites.expected(&(own.forest.clone(), own.name.clone())));
+            rebuild.cover(&mut readiness, table, site, expected);
+        }
+        readiness
+    }
+
     /// Waits for its turn to change a host.
     pub(crate) async fn lane(&self, host: &HostName) -> tokio::sync::MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
@@ -537,7 +550,9 @@ impl Core {
         if rebuild.take_if(|rebuild| rebuild.is_over(now)).is_some() {
             info!("every host has had its turns to answer; the store counts as rebuilt");
             let sites: Vec<SiteNo> = table.site_keys().map(|(_, number)| number).collect();
-            sites.into_iter().for_each(|site| table.touch(site));
+            for site in sites {
+                table.touch(site);
+            }
         }
         let dirty = table.take_dirty();
         let before = self.snapshot();

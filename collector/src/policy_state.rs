@@ -13,7 +13,6 @@ use muster_proto::v1;
 use muster_readiness::{CHECKS, Policy, Rollout, Waiver, nearest_check};
 
 use crate::core::{Core, lock};
-use crate::publish::site_readiness;
 use crate::sites::SiteKey;
 use crate::store::{Store, StoreError};
 use crate::table::{Resident, Table, site_from_wire, site_to_wire};
@@ -249,7 +248,7 @@ impl Core {
         let today: BTreeMap<SiteKey, Rollout> =
             self.snapshot().sites.iter().filter_map(|site| Some((site.key()?, site.readiness.rollout))).collect();
         for (key, number) in shadow.site_keys() {
-            let to = site_readiness(&shadow, &self.settings().sites, number, now).1.rollout;
+            let to = self.readiness_to_tell(&shadow, number, now).rollout;
             let from = today.get(key).copied().unwrap_or(Rollout::Unknown);
             if from != to {
                 plan.sites_changed.push((key.clone(), from, to));

@@ -171,6 +171,8 @@ mod tests {
         for (machine, answered) in machines.iter_mut().zip(ANSWERED) {
             let found = site(&core, "Harbour").await;
             assert!(says(&found, answered), "{answered}: {:?}", found.reasons);
+            let plan = core.plan_policy("", &|_, _| ()).await.unwrap();
+            assert_eq!(plan.sites_changed, [], "nor does a plan tell more");
             let peer = lab.peer(machine.name());
             let answer = core.submit(&peer, machine.report(lab.clock.now())).await.unwrap();
             assert_eq!(answer.acknowledgement(), Acknowledgement::Seen, "the backup had it all");
