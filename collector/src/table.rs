@@ -507,6 +507,11 @@ impl Table {
         !self.dirty.is_empty()
     }
 
+    /// Notes that a site is to be worked out anew.
+    pub(crate) fn touch(&mut self, site: SiteNo) {
+        self.dirty.insert(site);
+    }
+
     /// Puts a host in, or in place of what it was.
     pub fn put(&mut self, resident: Resident<'_>, now: Timestamp) -> Result<(), InvalidRow> {
         let number = resident.number;
@@ -516,11 +521,6 @@ impl Table {
         for user in &mut row.users {
             // Reports that change nothing tell of sights that no record has yet.
             let known = self.get(number).and_then(|before| before.users.iter().find(|own| own.sid == user.sid));
-    /// Notes that a site is to be worked out anew.
-    pub(crate) fn touch(&mut self, site: SiteNo) {
-        self.dirty.insert(site);
-    }
-
             user.seen = known.map_or(user.seen, |known| user.seen.max(known.seen));
         }
         for site in self.sites_reading(number, &row) {
