@@ -306,12 +306,7 @@ pub struct Rebuilding {
 /// Opens a store as [`open`] does; one that is damaged is set aside and made anew from the newest readable backup in
 /// `backups` (a directory of backups, or one itself), or empty without one. Only damage is mended so: a locked
 /// directory, a newer format or a missing permission stay errors.
-pub fn open_or_rebuild(
-    name: &str,
-    path: &Path,
-    backups: Option<&Path>,
-    now: Timestamp,
-) -> Result<Opened, StoreError> {
+pub fn open_or_rebuild(name: &str, path: &Path, backups: Option<&Path>, now: Timestamp) -> Result<Opened, StoreError> {
     let cause = match open(name, path) {
         Ok(store) => return Ok(Opened { store, rebuilding: None }),
         Err(StoreError::Damaged { detail, .. }) => detail,
@@ -347,10 +342,8 @@ pub fn restore(from: &Path, into: &Path, progress: &dyn Fn(u64)) -> Result<Backu
 /// The directories with a backup at or directly below a path, newest first.
 fn newest_first(path: &Path) -> Vec<PathBuf> {
     let below = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut dated: Vec<_> = below
-        .chain([path.to_owned()])
-        .filter_map(|folder| Some((backup::created_at_ms(&folder)?, folder)))
-        .collect();
+    let mut dated: Vec<_> =
+        below.chain([path.to_owned()]).filter_map(|folder| Some((backup::created_at_ms(&folder)?, folder))).collect();
     dated.sort_unstable();
     dated.into_iter().rev().map(|(_, folder)| folder).collect()
 }
