@@ -53,7 +53,7 @@ impl Check for CertEku {
                        the store.",
             threshold: "Client Authentication, Server Authentication and KDC Authentication are all there: ready. One \
                         is missing: blocked where Entra-joined endpoints belong to the site's population, advisory \
-                        where they do not, unknown while nobody has said.",
+                        where they do not, unknown until enough of them have said.",
             remedy: "Issue a certificate from a template derived from *Kerberos Authentication*, let it supersede the \
                      older templates, and remove the older certificate.",
             source: "Microsoft Learn, hybrid key trust: configure domain controller certificates; Single sign-on to \
