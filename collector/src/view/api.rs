@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use muster_evidence::{Forest, HostName, HostNo, Kind, Role, Sid, SiteName, Timestamp};
+use muster_proto::link::settings::nearest;
 use muster_proto::v1::readiness_service_server::ReadinessService;
 use muster_proto::{convert, v1};
 use muster_readiness::{CHECKS, Standing};
@@ -232,13 +233,11 @@ fn page_token(token: &str) -> Result<u64, Status> {
 
 /// The name of a site nearest to one that does not exist.
 fn nearest_site(snapshot: &Snapshot, name: &SiteName) -> Option<String> {
-    let wanted = name.folded();
-    let near = |site: &Arc<SiteSnapshot>| {
-        let own = site.site.as_ref()?.name.clone();
-        let distance = strsim::damerau_levenshtein(&wanted, &own.folded());
-        (distance <= 1 + wanted.len() / 4).then(|| (distance, own.to_string()))
-    };
-    snapshot.sites.iter().filter_map(near).min().map(|(_, name)| name)
+    let names: Vec<String> =
+        snapshot.sites.iter().filter_map(|site| site.site.as_ref()).map(|site| site.name.folded()).collect();
+    let near: SiteName = nearest(&name.folded(), names.iter().map(String::as_str))?.parse().ok()?;
+    let own = snapshot.sites.iter().filter_map(|site| site.site.as_ref()).find(|site| site.name == near)?;
+    Some(own.name.to_string())
 }
 
 /// The check of a filter, by its place in `CHECKS`.
