@@ -9,6 +9,7 @@
 //! amount to.
 
 mod installs;
+mod silence;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
@@ -17,20 +18,16 @@ use std::sync::Arc;
 use muster_evidence::{Forest, HostName, HostNo, InstallId, OperatingSystem, Role, Sid, SiteRef, Timestamp};
 use muster_proto::v1;
 use muster_readiness::derive::capability::Capability;
-use muster_readiness::{
-    CHECKS, Check, CheckSet, Freshness, Judgement, Policy, Scope, Severity, Standing, UserOnHost, UserStanding,
-};
+use muster_readiness::{CHECKS, CheckSet, Freshness, Judgement, Standing, UserOnHost, UserStanding};
 
 use self::installs::Installs;
-use crate::settings::Cadences;
+pub use self::silence::Frame;
+use self::silence::hold;
 use crate::sites::SiteKey;
 use crate::store::HostKey;
 use crate::totals::SiteTotals;
 use crate::verdict::{check_of, standing_from_wire};
 use crate::words::{Words, WordsNo, WordsPool};
-
-/// Cadences of silence after which a host is quiet.
-const QUIET_CADENCES: i64 = 3;
 
 /// Number of a site in the table; 0 is for hosts without one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -246,72 +243,6 @@ pub struct InvalidRow {
     pub number: HostNo,
     /// What is missing.
     pub what: &'static str,
-}
-
-/// What silence is measured by.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// The policy in force.
-    pub policy: Arc<Policy>,
-    /// Its revision.
-    pub policy_revision: u64,
-    /// How often each role reports.
-    pub cadences: Cadences,
-    /// When this process started.
-    pub started_at: Timestamp,
-    /// Until when an earlier process was listening: silence after it was the collector's own, until a cadence has
-    /// passed.
-    pub listened_until: Timestamp,
-    /// Which checks count towards readiness, in the order of `CHECKS`.
-    counted: Vec<bool>,
-}
-
-impl Frame {
-    /// What silence is measured by, from `started_at` on.
-    pub fn new(
-        policy: Arc<Policy>,
-        policy_revision: u64,
-        cadences: Cadences,
-        started_at: Timestamp,
-        listened_until: Timestamp,
-    ) -> Self {
-        let counted = |check: &&dyn Check| check.severity() != Severity::Informative && policy.requires(check.id());
-        let counted = CHECKS.iter().map(counted).collect();
-        Self { policy, policy_revision, cadences, started_at, listened_until, counted }
-    }
-
-    /// The frame under another policy.
-    #[must_use]
-    pub fn with_policy(&self, policy: Arc<Policy>, policy_revision: u64) -> Self {
-        Self::new(policy, policy_revision, self.cadences, self.started_at, self.listened_until)
-    }
-
-    /// Whether a cell's check counts towards what its subject stands at.
-    fn counts(&self, cell: &Cell) -> bool {
-        self.counted[cell.check_index()]
-    }
-
-    /// Whether it counts towards what the users of an endpoint stand at.
-    fn counts_for_users(&self, cell: &Cell) -> bool {
-        self.counts(cell) && matches!(CHECKS[cell.check_index()].scope(), Scope::Endpoint | Scope::EndpointUser)
-    }
-
-    /// When a host was last heard of, less the silence that was the collector's own: what silence is measured from
-    /// `now` against.
-    pub fn heard_of(&self, row: &Row, now: Timestamp) -> Timestamp {
-        let (horizon, _) = self.horizon(row, now);
-        row.last_seen.plus_ms(now.ms_since(horizon))
-    }
-
-    fn cadence_ms(&self, roles: Roles) -> i64 {
-        i64::try_from(self.cadences.of(roles.iter()).as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// The time up to which a host's silence counts.
-    fn horizon(&self, row: &Row, now: Timestamp) -> (Timestamp, Option<Timestamp>) {
-        let grace_ends = self.started_at.plus_ms(self.cadence_ms(row.roles));
-        if now < grace_ends { (now.min(self.listened_until.max(row.last_seen)), Some(grace_ends)) } else { (now, None) }
-    }
 }
 
 /// A site of the table.
@@ -890,82 +821,6 @@ impl Table {
         let (seen_at, standing) = (user.seen, user.standing);
         Some(UserOnHost { host, seen_at, quiet: row.quiet, standing, blocked, unknown })
     }
-}
-
-/// Works out what silence leaves of a row. When to look again.
-fn hold(row: &mut Row, frame: &Frame, directory_as_of: Option<Timestamp>, now: Timestamp) -> i64 {
-    let policy = &frame.policy;
-    let (horizon, grace_ends) = frame.horizon(row, now);
-    let mut next = i64::MAX;
-    let mut ends = |at: Timestamp| {
-        let over = horizon >= at;
-        if !over {
-            next = next.min(at.unix_ms());
-        }
-        over
-    };
-
-    let quiet_at = row.last_seen.plus_ms(frame.cadence_ms(row.roles).saturating_mul(QUIET_CADENCES) + 1);
-    row.quiet = ends(quiet_at);
-    let own = if row.roles.is_domain_controller() { Freshness::DomainController } else { Freshness::Endpoint };
-    row.fresh = !ends(row.last_seen.plus_ms(own.limit_ms(policy) + 1));
-
-    let last_seen = row.last_seen;
-    let mut held = |cell: &mut Cell, user_seen: Option<Timestamp>| {
-        let freshness = CHECKS[cell.check_index()].freshness();
-        let seen = match freshness {
-            Freshness::User => user_seen.unwrap_or(last_seen),
-            Freshness::Directory => directory_as_of.unwrap_or(last_seen),
-            Freshness::Endpoint | Freshness::DomainController | Freshness::DomainControllerSlow | Freshness::Site => {
-                last_seen
-            }
-        };
-        let stale = ends(seen.plus_ms(freshness.limit_ms(policy) + 1));
-        cell.held = match cell.stored {
-            Standing::Ready | Standing::Advisory | Standing::Blocked if stale => Standing::Unknown,
-            stored => stored,
-        };
-        cell.held
-    };
-
-    let mut worst: Option<(Standing, u8)> = None;
-    let mut note = |standing: Standing, check: u8| {
-        if standing > Standing::Ready && worst.is_none_or(|(worst, _)| standing > worst) {
-            worst = Some((standing, check));
-        }
-    };
-    row.standing = Standing::NotApplicable;
-    let mut for_users = Standing::NotApplicable;
-    for cell in &mut row.cells {
-        let standing = held(cell, None);
-        if frame.counts(cell) {
-            row.standing = row.standing.max(standing);
-            note(standing, cell.check);
-        }
-        if frame.counts_for_users(cell) {
-            for_users = for_users.max(standing);
-        }
-    }
-    row.overall = row.standing;
-    for user in &mut row.users {
-        user.standing = for_users;
-        for cell in &mut user.cells {
-            let standing = held(cell, Some(user.seen));
-            if frame.counts(cell) {
-                row.overall = row.overall.max(standing);
-                note(standing, cell.check);
-            }
-            if frame.counts_for_users(cell) {
-                user.standing = user.standing.max(standing);
-            }
-        }
-    }
-    row.worst = worst.map(|(_, check)| check);
-    for user in &row.users {
-        ends(user.seen.plus_days(policy.user_seen_days.into()).plus_ms(1));
-    }
-    // While silence is the collector's own, time stands still for the host; then all of it counts at once.
-    grace_ends.map_or(next, Timestamp::unix_ms)
 }
 
 /// The user an observation speaks of, and when it was gathered.
