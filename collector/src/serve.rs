@@ -17,6 +17,7 @@ use muster_proto::v1::readiness_service_server::ReadinessServiceServer;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::{error, info};
 
@@ -31,7 +32,7 @@ use crate::maintain;
 use crate::settings::Settings;
 use crate::sites::{InvalidInventory, Sites};
 use crate::store::{self, StoreError};
-use crate::view::api::Api;
+use crate::view::{self, api::Api};
 
 /// Largest list of headers of a request, in bytes: ours have under one kilobyte.
 const HEADER_BYTES: u32 = 16 << 10;
@@ -252,7 +253,10 @@ impl Collector {
         let check = Arc::new(OperatorCheck { policy, names: config.operators.names.clone(), clock });
         let counts = Arc::new(AcceptCounts::default());
         let incoming = accept::accept(operator_sockets, &security, limits, &check, &counts, &stop);
+        // Browsers and scrapers speak HTTP/1.1, on this listener only.
         let serving = server(limits)
+            .accept_http1(true)
+            .add_routes(Routes::from(view::http::router()))
             .add_service(ReadinessServiceServer::new(Api::new(core.clone())))
             .add_service(tonic::service::interceptor::InterceptedService::new(health_service, operators_only))
             .add_service(tonic::service::interceptor::InterceptedService::new(reflection, operators_only));
@@ -311,7 +315,7 @@ fn server(limits: ConnectionLimits) -> Server {
 
 /// Health and reflection answer operators only, like every other method of that side.
 fn operators_only(request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-    crate::view::api::operator(&request)?;
+    view::api::operator(&request)?;
     Ok(request)
 }
 

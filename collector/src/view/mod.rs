@@ -1,4 +1,5 @@
 //! Views: what operators see. Totals come from the published snapshot, lists from `query`; nothing is counted here.
 
 pub mod api;
+pub mod http;
 mod wire;

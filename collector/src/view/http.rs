@@ -1,0 +1,37 @@
+//! HTTP on the operators' listener, beside gRPC: health for supervisors, and whatever people and scrapers read.
+//!
+//! Everything but health answers operators only. Routes are put together here; what they answer is said where their
+//! subject lives.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::identity::OperatorPeer;
+
+/// The routes of the operators' listener that are not gRPC.
+pub fn router() -> Router {
+    let operators_only = Router::new().layer(middleware::from_fn(operators_only));
+    Router::new().route("/livez", get(livez)).merge(operators_only)
+}
+
+/// Whether the process answers at all; says nothing of the store, so that a supervisor does not restart a collector
+/// whose disk is full.
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Refuses whoever is no operator, with the words that every gRPC method answers them.
+async fn operators_only(request: Request, next: Next) -> Response {
+    let refused = match request.extensions().get::<OperatorPeer>() {
+        None => (StatusCode::UNAUTHORIZED, "this listener does not know who asks\n".to_owned()),
+        Some(peer) => match peer.name() {
+            Ok(_) => return next.run(request).await,
+            Err(status) => (StatusCode::FORBIDDEN, format!("{}\n", status.message())),
+        },
+    };
+    refused.into_response()
+}
