@@ -78,6 +78,8 @@ pub struct Setup {
     pub certificate: &'static str,
     /// Further lines at the top.
     pub top: String,
+    /// Further lines about the probes' listener.
+    pub probes: String,
 }
 
 impl Default for Setup {
@@ -91,6 +93,7 @@ impl Default for Setup {
             cadence: "2s",
             certificate: "ca/collector",
             top: String::new(),
+            probes: String::new(),
         }
     }
 }
@@ -104,7 +107,7 @@ impl Setup {
 
     /// The settings as text, for a file in the lab's folder. Ports are free ones.
     pub fn text(&self) -> String {
-        let Self { backend, store, sites, policy, operator_certificates, cadence, certificate, top } = self;
+        let Self { backend, store, sites, policy, operator_certificates, cadence, certificate, top, probes } = self;
         let mut text = format!("default_forest = \"{FOREST}\"\n{top}");
         if !sites.is_empty() {
             text.push_str("inventory_file = \"inventory.toml\"\n");
@@ -115,7 +118,7 @@ impl Setup {
         let _ = write!(
             text,
             "\n[store]\nbackend = \"{backend}\"\npath = \"{store}\"\n\n[probes]\nlisten = [\"127.0.0.1:0\"]\n\
-             certificate = \"{certificate}.pem\"\nkey = \"{certificate}.key\"\nca = \"ca/ca.pem\"\n\n\
+             certificate = \"{certificate}.pem\"\nkey = \"{certificate}.key\"\nca = \"ca/ca.pem\"\n{probes}\n\
              [operators]\nlisten = [\"127.0.0.1:0\"]\n",
             store = store.display()
         );

@@ -20,6 +20,7 @@ pub mod machine;
 pub mod operator;
 pub mod probe;
 pub mod program;
+pub mod raw;
 pub mod wait;
 
 use std::io::Write as _;
