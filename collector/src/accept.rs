@@ -48,7 +48,7 @@ pub trait CheckPeer: Send + Sync + 'static {
 }
 
 /// How a listener speaks before HTTP/2.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Security {
     /// TLS by the newest configuration on the channel.
     Tls(watch::Receiver<Arc<ServerConfig>>),

@@ -6,15 +6,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use muster_evidence::{Sha256, Timestamp};
 use muster_proto::link::{
     Clients, Credentials, InvalidCredentials, InvalidOid, InvalidPolicy, InvalidTls, Oid, OperatorIdentity,
     PeerIdentity, PeerPolicy, SpkiPin, load_certificates, server_config,
 };
 use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
+use sha2::Digest;
 use tonic::Status;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::accept::CheckPeer;
+use crate::access::OwnCertificate;
 use crate::clock::Clock;
 use crate::config::TlsFiles;
 
@@ -80,6 +84,12 @@ pub enum IdentityError {
     /// The TLS settings cannot be made.
     #[error(transparent)]
     Tls(#[from] InvalidTls),
+    /// The collector's own certificate cannot be parsed.
+    #[error("the first certificate of `{}` cannot be read", file.display())]
+    Unreadable {
+        /// The file.
+        file: std::path::PathBuf,
+    },
 }
 
 /// What a listener presents and whom it believes.
@@ -89,6 +99,8 @@ pub struct Trust {
     pub config: Arc<ServerConfig>,
     /// Whom it believes.
     pub policy: Arc<PeerPolicy>,
+    /// The certificate it presents, for those who show when it ends.
+    pub own: OwnCertificate,
 }
 
 /// Sets up the probes' listener.
@@ -96,7 +108,7 @@ pub fn probe_trust(files: &TlsFiles) -> Result<Trust, IdentityError> {
     let policy = Arc::new(policy(files, &[])?);
     let own = Credentials::load(&files.certificate, &files.key)?;
     let config = server_config(&own, Clients::Probes(Arc::clone(&policy)))?;
-    Ok(Trust { config, policy })
+    Ok(Trust { config, policy, own: own_certificate("probes", &own, &files.certificate)? })
 }
 
 /// Sets up the operators' listener. Its handshake lets probes through as well, so that one that asks is answered with
@@ -106,7 +118,26 @@ pub fn operator_trust(files: &TlsFiles, probes: &TlsFiles) -> Result<Trust, Iden
     let anyone = Arc::new(policy(files, &load_certificates(&probes.ca)?)?);
     let own = Credentials::load(&files.certificate, &files.key)?;
     let config = server_config(&own, Clients::AnyOfAnchors(anyone))?;
-    Ok(Trust { config, policy: operators })
+    Ok(Trust { config, policy: operators, own: own_certificate("operators", &own, &files.certificate)? })
+}
+
+/// What is shown of the collector's own certificate.
+fn own_certificate(
+    listener: &'static str,
+    own: &Credentials,
+    file: &std::path::Path,
+) -> Result<OwnCertificate, IdentityError> {
+    let der = own.chain().first();
+    let parsed = der.and_then(|der| Some((der, X509Certificate::from_der(der).ok()?.1)));
+    let not_after = parsed
+        .as_ref()
+        .and_then(|(_, parsed)| Timestamp::from_unix_seconds(parsed.validity().not_after.timestamp()).ok());
+    match (der, not_after) {
+        (Some(der), Some(not_after)) => {
+            Ok(OwnCertificate { listener, thumbprint: Sha256(sha2::Sha256::digest(der).into()), not_after })
+        }
+        _ => Err(IdentityError::Unreadable { file: file.to_owned() }),
+    }
 }
 
 /// Whom a listener believes: the CAs in its file, pinned as issuers unless others are named.

@@ -1,6 +1,7 @@
 //! The collector: where evidence is kept, and who may read the result.
 
 pub mod accept;
+pub mod access;
 mod background;
 pub mod cli;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod identity;
 pub mod ingest;
 mod inventory;
 pub mod judge;
+pub mod listeners;
 mod log_limit;
 pub mod maintain;
 pub mod merge;

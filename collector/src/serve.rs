@@ -14,20 +14,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use muster_proto::FILE_DESCRIPTOR_SET;
 use muster_proto::link::telemetry::{self, LogFormat, TelemetryError};
 use muster_proto::v1::readiness_service_server::ReadinessServiceServer;
-use rustls::ServerConfig;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::{error, info};
 
-use crate::accept::{self, AcceptCounts, ListenError, Security};
+use crate::access::Access;
 use crate::cli;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConnectionLimits};
 use crate::core::{Core, StartError};
-use crate::identity::{self, IdentityError, OperatorCheck, ProbeCheck};
 use crate::ingest;
+use crate::listeners::{Listeners, ListenersError};
 use crate::maintain;
 use crate::settings::Settings;
 use crate::sites::{InvalidInventory, Sites};
@@ -76,15 +74,9 @@ pub enum ServeError {
         #[source]
         cause: InvalidInventory,
     },
-    /// Certificates, keys or trust cannot be used.
-    #[error("the {listener} listener cannot be set up")]
-    Identity {
-        /// Which listener.
-        listener: &'static str,
-        /// Why.
-        #[source]
-        cause: Box<IdentityError>,
-    },
+    /// The listeners cannot be opened.
+    #[error(transparent)]
+    Listeners(#[from] ListenersError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -97,9 +89,6 @@ pub enum ServeError {
     /// The core cannot start.
     #[error(transparent)]
     Core(#[from] StartError),
-    /// An address cannot be listened on.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
     /// A listener ended.
     #[error("the {listener} listener failed")]
     Transport {
@@ -165,14 +154,14 @@ pub struct Collector {
     pub probes: Vec<SocketAddr>,
     /// Where operators connect.
     pub operators: Vec<SocketAddr>,
-    /// Connections that were refused on the probes' side.
-    pub probe_counts: Arc<AcceptCounts>,
+    /// How the listeners stand: certificates, revocation lists, reloads, refusals.
+    pub access: Arc<Access>,
     core: Core,
     background: tokio::task::JoinHandle<()>,
     tasks: tokio::task::JoinSet<Result<(), ServeError>>,
     stop: CancellationToken,
-    /// Kept so that the listeners can be given new settings, and since they end when it is dropped.
-    _tls: Vec<watch::Sender<Arc<ServerConfig>>>,
+    /// The listeners end when it is dropped.
+    _listeners: Listeners,
 }
 
 impl Collector {
@@ -180,22 +169,10 @@ impl Collector {
     pub async fn start(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken) -> Result<Self, ServeError> {
         let sites = inventory(config.inventory_file.as_deref())?;
         let policy_text = config.policy_file.as_deref().map(read).transpose()?;
-        let probe_trust = identity::probe_trust(&config.probes.tls)
-            .map_err(|cause| ServeError::Identity { listener: "probes'", cause: Box::new(cause) })?;
-        let operator_trust = config
-            .operators
-            .tls
-            .as_ref()
-            .map(|files| identity::operator_trust(files, &config.probes.tls))
-            .transpose()
-            .map_err(|cause| ServeError::Identity { listener: "operators'", cause: Box::new(cause) })?;
         // Sockets first: an address in use is told before minutes are spent on loading.
-        let probe_sockets = accept::listen(&config.probes.listen).await?;
-        let operator_sockets = accept::listen(&config.operators.listen).await?;
-        let addresses = |sockets: &[tokio::net::TcpListener]| {
-            sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect::<Vec<_>>()
-        };
-        let (probes, operators) = (addresses(&probe_sockets), addresses(&operator_sockets));
+        let mut listeners = Listeners::open(&config, &clock).await?;
+        let (probes, operators) = (listeners.probe_addresses.clone(), listeners.operator_addresses.clone());
+        let access = Arc::clone(&listeners.access);
 
         let now = clock.now();
         let store_config = config.store.clone();
@@ -217,15 +194,8 @@ impl Collector {
         let background = tokio::spawn(core.clone().run(stop.clone()));
 
         let mut tasks = tokio::task::JoinSet::new();
-        let mut tls = Vec::new();
-        let probe_counts = Arc::new(AcceptCounts::default());
-
-        let (sender, configs) = watch::channel(probe_trust.config);
-        tls.push(sender);
-        let check = Arc::new(ProbeCheck { policy: probe_trust.policy, clock: Arc::clone(&clock) });
-        let limits = config.probes.limits;
-        let incoming = accept::accept(probe_sockets, &Security::Tls(configs), limits, &check, &probe_counts, &stop);
-        let serving = server(limits).add_service(ingest::service(core.clone()));
+        let incoming = listeners.accept_probes(&stop);
+        let serving = server(config.probes.limits).add_service(ingest::service(core.clone()));
         let until = stop.clone();
         tasks.spawn(async move {
             serving
@@ -241,20 +211,9 @@ impl Collector {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .map_err(ServeError::Reflection)?;
-        let limits = config.operators.limits;
-        let (security, policy) = match operator_trust {
-            None => (Security::Loopback, None),
-            Some(trust) => {
-                let (sender, configs) = watch::channel(trust.config);
-                tls.push(sender);
-                (Security::Tls(configs), Some(trust.policy))
-            }
-        };
-        let check = Arc::new(OperatorCheck { policy, names: config.operators.names.clone(), clock });
-        let counts = Arc::new(AcceptCounts::default());
-        let incoming = accept::accept(operator_sockets, &security, limits, &check, &counts, &stop);
+        let incoming = listeners.accept_operators(&stop);
         // Browsers and scrapers speak HTTP/1.1, on this listener only.
-        let serving = server(limits)
+        let serving = server(config.operators.limits)
             .accept_http1(true)
             .add_routes(Routes::from(view::http::router()))
             .add_service(ReadinessServiceServer::new(Api::new(core.clone())))
@@ -268,7 +227,7 @@ impl Collector {
                 .map_err(|cause| ServeError::Transport { listener: "operators'", cause })
         });
         info!(?probes, ?operators, version = env!("CARGO_PKG_VERSION"), "serving");
-        Ok(Self { probes, operators, probe_counts, core, background, tasks, stop, _tls: tls })
+        Ok(Self { probes, operators, access, core, background, tasks, stop, _listeners: listeners })
     }
 
     /// The core, for those who look at it from inside the process.

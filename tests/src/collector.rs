@@ -19,6 +19,8 @@ pub struct Served {
     pub operators: SocketAddr,
     /// What was refused at the probes' door, by reason.
     pub refused: Arc<muster_collector::accept::AcceptCounts>,
+    /// How the listeners stand.
+    pub access: Arc<muster_collector::access::Access>,
     stop: CancellationToken,
     serving: Option<JoinHandle<Result<(), ServeError>>>,
 }
@@ -41,7 +43,8 @@ impl Served {
         Ok(Self {
             probes: collector.probes[0],
             operators: collector.operators[0],
-            refused: Arc::clone(&collector.probe_counts),
+            refused: Arc::clone(&collector.access.probes),
+            access: Arc::clone(&collector.access),
             stop,
             serving: Some(tokio::spawn(collector.finish())),
         })
