@@ -76,7 +76,11 @@ impl Authority {
     }
 
     fn peer(&self, name: &str, now: Timestamp) -> PeerIdentity {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        self.prove(params, now)
+    }
+
+    fn prove(&self, mut params: CertificateParams, now: Timestamp) -> PeerIdentity {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&KeyPair::generate().unwrap(), &self.issuer).unwrap();
         PeerIdentity::from_chain(&[certificate.der().clone()], &self.policy, now).unwrap()
@@ -122,6 +126,15 @@ impl Lab {
     }
 
     /// A machine reports about itself.
+    /// The same with a certificate that is valid so long, in days from now.
+    pub(crate) fn peer_for_days(&self, name: &str, from: i64, until: i64) -> PeerIdentity {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let now = time::OffsetDateTime::from_unix_timestamp(self.clock.now().unix_ms() / 1_000).unwrap();
+        params.not_before = now + time::Duration::days(from);
+        params.not_after = now + time::Duration::days(until);
+        self.ca.prove(params, self.clock.now())
+    }
+
     pub(crate) async fn report(&self, machine: &mut Machine) -> Result<v1::ReportResponse, Refused> {
         let peer = self.peer(machine.name());
         let report = machine.report(self.clock.now());
@@ -292,6 +305,7 @@ impl Machine {
             observations: observations.map(|own| Observation { observed_at, ..own }).collect(),
             series: Vec::new(),
             inventory: Vec::new(),
+            client_certificate: None,
         });
         if self.bare {
             report.observations.iter_mut().for_each(|entry| entry.body = None);

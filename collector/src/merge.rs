@@ -9,14 +9,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_evidence::{HostIdentity, HostName, Origin, Role, Subject, Timestamp, limits};
+use muster_evidence::{ClientCertificate, HostIdentity, HostName, Origin, Role, Subject, Timestamp, limits};
 use muster_proto::convert::{
     Incoming, IncomingObservation, Refusal, WireKey, context_to_wire, decode_body_of, origin_to_wire, role_to_wire,
 };
 use muster_proto::v1;
 
 use crate::sites::Sites;
-use crate::table::site_to_wire;
+use crate::table::{MOST_AHEAD_MS, site_to_wire};
 
 /// How far a confirmed observation's time may run ahead of the stored one before it is written: the sight of a user
 /// falls back by no more than this when the collector starts again, against a limit of days.
@@ -44,6 +44,8 @@ pub struct Arrival<'a> {
     pub relay: Option<&'a HostName>,
     /// Where hosts belong.
     pub sites: &'a Sites,
+    /// The certificate of the reporting probe, and whether TLS proved it.
+    pub certificate: Option<(&'a ClientCertificate, bool)>,
     /// When it arrived.
     pub now: Timestamp,
     /// Silence after which another installation may take a host's place.
@@ -51,6 +53,13 @@ pub struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
+    /// How far the reporter's clock is ahead; 0 within [`MOST_AHEAD_MS`] either way, where the way of a report may be
+    /// the reason as well.
+    pub fn clock_ahead_ms(&self) -> i64 {
+        let ahead = self.report.sent_at.ms_since(self.now);
+        if ahead.abs() > MOST_AHEAD_MS { ahead } else { 0 }
+    }
+
     /// When the host was last heard of by this report. One of captures alone says how things were when they were
     /// taken, not that the machine is still there; and since every verdict about the machine rests on this time, it is
     /// that of the oldest part that speaks of the machine. What speaks of people has a time of its own.
@@ -283,6 +292,10 @@ fn identify(record: &mut v1::HostRecord, arrival: &Arrival<'_>, order: Order, re
     record.incarnation = report.incarnation;
     record.sequence = report.sequence;
     record.probe_version = report.probe_version.to_string();
+    record.client_certificate = arrival.certificate.map(|(certificate, _)| certificate.into());
+    record.client_certificate_proved = arrival.certificate.is_some_and(|(_, proved)| proved);
+    // A relay's clock is not the host's.
+    record.clock_ahead_ms = if arrival.relay.is_none() { arrival.clock_ahead_ms() } else { 0 };
     reporter.clone_into(&mut record.reporter);
 }
 
@@ -395,6 +408,11 @@ fn says_something_new(before: &v1::HostRecord, after: &v1::HostRecord) -> bool {
     after.revision = before.revision;
     after.sequence = before.sequence;
     after.last_seen_ms = before.last_seen_ms;
+    if (after.clock_ahead_ms - before.clock_ahead_ms).abs() <= MOST_AHEAD_MS
+        && (after.clock_ahead_ms == 0) == (before.clock_ahead_ms == 0)
+    {
+        after.clock_ahead_ms = before.clock_ahead_ms;
+    }
     if after.observations.len() == before.observations.len() {
         for (after, before) in after.observations.iter_mut().zip(&before.observations) {
             if (after.observed_at_ms - before.observed_at_ms).abs() < REFRESH_MS {

@@ -163,6 +163,7 @@ fn site_snapshot(
         counts: entry.totals.tally.counts.clone(),
         hosts: entry.totals.hosts,
         hosts_quiet: entry.totals.hosts_quiet,
+        certificates_near_end: entry.totals.certificates_near_end,
         dc_rows,
         judgements: judge_site(&facts, policy, now),
         readiness,
@@ -296,6 +297,7 @@ fn organisation(sites: &[Arc<SiteSnapshot>], no_site: &Arc<SiteSnapshot>) -> Org
         sum.dcs.add(&site.counts.dcs);
         sum.hosts += site.hosts;
         sum.hosts_quiet += site.hosts_quiet;
+        sum.certificates_near_end += site.certificates_near_end;
         for own in &site.reasons {
             let key = (own.reason.check.to_string(), own.reason.standing, own.reason.in_gate);
             let Some((most, all)) = reasons.get_mut(&key) else {

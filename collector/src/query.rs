@@ -26,6 +26,8 @@ pub struct HostQuery {
     pub name_contains: String,
     /// Only hosts that have been silent for three cadences.
     pub quiet: bool,
+    /// Only hosts whose probe's certificate is near its end, or past it.
+    pub certificate_near_end: bool,
 }
 
 /// A page of hosts.
@@ -48,6 +50,7 @@ impl HostQuery {
         standing.is_some_and(|standing| self.standings.is_empty() || self.standings.contains(&standing))
             && self.role.is_none_or(|role| row.roles.contains(role))
             && (!self.quiet || row.quiet)
+            && (!self.certificate_near_end || row.certificate_near_end)
             && self.forest.as_ref().is_none_or(|forest| row.key.forest.as_ref() == Some(forest))
             && (self.name_contains.is_empty() || row.key.name.as_str().contains(&self.name_contains))
     }

@@ -68,6 +68,8 @@ pub struct Organisation {
     pub hosts_quiet: u64,
     /// Hosts that no site could be found for.
     pub hosts_without_site: u64,
+    /// Hosts whose probe's certificate is near its end, or past it.
+    pub certificates_near_end: u64,
     /// What unlocks the most users, first; at most 20. Those of one check and standing are taken together over all
     /// sites, and the words are the ones of the site where most users are affected.
     pub top_reasons: Vec<SiteReason>,
@@ -92,6 +94,8 @@ pub struct SiteSnapshot {
     pub hosts: u64,
     /// Hosts of any role that have been silent for three cadences.
     pub hosts_quiet: u64,
+    /// Hosts whose probe's certificate is near its end, or past it.
+    pub certificates_near_end: u64,
     /// The domain controllers that have reported, by name.
     pub dc_rows: Vec<Arc<DcSnapshot>>,
     /// The verdicts about the site itself.
@@ -111,7 +115,8 @@ impl SiteSnapshot {
             && self.rollout_since == other.rollout_since
             && self.reasons == other.reasons
             && self.counts == other.counts
-            && (self.hosts, self.hosts_quiet) == (other.hosts, other.hosts_quiet)
+            && (self.hosts, self.hosts_quiet, self.certificates_near_end)
+                == (other.hosts, other.hosts_quiet, other.certificates_near_end)
             && self.dc_rows.len() == other.dc_rows.len()
             && self.dc_rows.iter().zip(&other.dc_rows).all(|(own, other)| own.tells_the_same(other))
             // Until when a verdict about a site holds moves with every report of its domain controllers.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use muster_evidence::{HostIdentity, HostName, HostNo, Kind, Role, Sid, Subject, Timestamp};
+use muster_evidence::{ClientCertificate, HostIdentity, HostName, HostNo, Kind, Role, Sid, Subject, Timestamp};
 use muster_proto::convert::{Incoming, InvalidReport, PROTOCOL, Refusal, WireKey, read_report};
 use muster_proto::link::PeerIdentity;
 use muster_proto::v1;
@@ -89,6 +89,16 @@ enum NotGranted {
     Inventory { peer: HostName },
 }
 
+/// Says that a probe tells of another certificate than the one it shows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("report tells of a certificate from {} to {}, the connection proved one from {proved_from} to {proved_until}",
+    claimed.not_before, claimed.not_after)]
+struct OtherCertificate {
+    claimed: ClientCertificate,
+    proved_from: Timestamp,
+    proved_until: Timestamp,
+}
+
 /// A report with what the collector's configuration makes of it.
 struct Admitted {
     report: Incoming,
@@ -96,6 +106,8 @@ struct Admitted {
     roles: Vec<Role>,
     relay: Option<HostName>,
     reporter: HostName,
+    /// The certificate of the host's probe, and whether TLS proved it.
+    certificate: Option<(ClientCertificate, bool)>,
     refusals: Vec<Refusal>,
     now: Timestamp,
 }
@@ -159,11 +171,24 @@ impl Core {
                 refusals.push(Refusal::new(format!("inventory {} of {}", part.source, part.forest), &error));
             }
         }
+        let certificate = match relay {
+            Some(_) => report.client_certificate.take().map(|claimed| (claimed, false)),
+            None => Some((proved_certificate(peer, report.client_certificate.take(), &mut refusals), true)),
+        };
         // Merging must know which observations are listed, refused ones included.
         report.refusals.clone_from(&refusals);
         let mut host = report.host.clone();
         host.forest = host.forest.or_else(|| self.settings().default_forest.clone());
-        Ok(Admitted { report, host, roles, relay, reporter: peer.name().clone(), refusals, now: self.now() })
+        Ok(Admitted {
+            report,
+            host,
+            roles,
+            relay,
+            reporter: peer.name().clone(),
+            certificate,
+            refusals,
+            now: self.now(),
+        })
     }
 
     /// The answer to a report that says exactly what the last one said.
@@ -181,7 +206,8 @@ impl Core {
             && row.install_id == report.install_id
             && row.incarnation == report.incarnation
             && row.sequence < report.sequence
-            && !row.conflict;
+            && !row.conflict
+            && row.clock_ahead_is(self.arrival(admitted).clock_ahead_ms(), admitted.relay.is_some());
         let sights_are_near = users.iter().all(|(sid, seen)| {
             row.users
                 .iter()
@@ -208,6 +234,7 @@ impl Core {
             host: &admitted.host,
             roles: &admitted.roles,
             relay: admitted.relay.as_ref(),
+            certificate: admitted.certificate.as_ref().map(|(certificate, proved)| (certificate, *proved)),
             sites: &self.settings().sites,
             now: admitted.now,
             silence_ms: i64::try_from(cadence.as_millis()).unwrap_or(i64::MAX).saturating_mul(SILENT_CADENCES),
@@ -494,6 +521,24 @@ impl Core {
     }
 }
 
+/// The certificate of a host that reports itself: its validity is what the connection proved. What the report says of
+/// files the probe cannot use is taken as said.
+fn proved_certificate(
+    peer: &PeerIdentity,
+    claimed: Option<ClientCertificate>,
+    refusals: &mut Vec<Refusal>,
+) -> ClientCertificate {
+    let (not_before, not_after) = (peer.not_before(), peer.not_after());
+    let newer = claimed.as_ref().and_then(|claimed| claimed.newer.clone());
+    if let Some(claimed) = claimed
+        && (claimed.not_before, claimed.not_after) != (not_before, not_after)
+    {
+        let error = OtherCertificate { claimed, proved_from: not_before, proved_until: not_after };
+        refusals.push(Refusal::new("client certificate", &error));
+    }
+    ClientCertificate { not_before, not_after, newer }
+}
+
 fn ms(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
@@ -513,11 +558,15 @@ fn users_seen(admitted: &Admitted) -> Vec<(Sid, Timestamp)> {
 
 /// A fingerprint of what a report says, numbering and times apart. Never 0, which stands for none.
 fn fingerprint(admitted: &Admitted) -> u64 {
-    let Admitted { report, host, roles, relay, .. } = admitted;
+    let Admitted { report, host, roles, relay, certificate, .. } = admitted;
     let mut hasher = DefaultHasher::new();
     report.probe_version.as_str().hash(&mut hasher);
     (&host.name, &host.forest, &host.site, host.object_guid, host.device_id, host.ek_sha256).hash(&mut hasher);
     (roles, relay).hash(&mut hasher);
+    if let Some((ClientCertificate { not_before, not_after, newer }, proved)) = certificate {
+        let newer = newer.as_ref().map(|newer| (newer.since, newer.problem.as_str()));
+        (not_before, not_after, newer, proved).hash(&mut hasher);
+    }
     let mut observations: Vec<_> =
         report.observations.iter().map(|own| (&own.key, own.digest.0, own.context, own.origin)).collect();
     observations.sort_unstable();

@@ -170,6 +170,12 @@ pub struct Row {
     pub cells: Box<[Cell]>,
     /// Users, by SID.
     pub users: Box<[UserRow]>,
+    /// How far its clock is ahead of the collector's, in seconds; 0 within five minutes, and where a relay reports.
+    clock_ahead_s: i32,
+    /// Validity of its probe's certificate, in seconds since 1970: years up to 2106 in half the room.
+    certificate: Option<(u32, u32)>,
+    /// Whether that certificate is near its end, or past it.
+    pub certificate_near_end: bool,
     /// Silent for three cadences.
     pub quiet: bool,
     /// Evidence is within the limit of its role.
@@ -210,6 +216,23 @@ impl Row {
     /// How a check stands on this host or, at worst, on one of its users.
     pub fn standing_of(&self, check_index: usize) -> Option<Standing> {
         self.all_cells().filter(|cell| cell.check_index() == check_index).map(Cell::held).max()
+    }
+
+    /// Validity of the certificate of its probe, to the second; `None` where not known.
+    pub fn certificate_validity(&self) -> Option<(Timestamp, Timestamp)> {
+        let time = |seconds: u32| Timestamp::from_unix_seconds(seconds.into()).ok();
+        self.certificate.and_then(|(from, until)| Some((time(from)?, time(until)?)))
+    }
+
+    /// How far its clock is ahead of the collector's, to the second; 0 within five minutes.
+    pub fn clock_ahead_ms(&self) -> i64 {
+        i64::from(self.clock_ahead_s) * 1_000
+    }
+
+    /// Whether a report's clock stands as the last one's that was written did, nearly.
+    pub(crate) fn clock_ahead_is(&self, ahead_ms: i64, relayed: bool) -> bool {
+        let known = self.clock_ahead_ms();
+        relayed || (ahead_ms == 0) == (known == 0) && (ahead_ms - known).abs() <= MOST_AHEAD_MS
     }
 
     /// The cells of the machine and of its users.
@@ -756,6 +779,16 @@ impl Table {
             operating_system: self.text(&record.operating_system),
             cells: host_cells.into(),
             users,
+            clock_ahead_s: i32::try_from(record.clock_ahead_ms / 1_000).unwrap_or(if record.clock_ahead_ms < 0 {
+                i32::MIN
+            } else {
+                i32::MAX
+            }),
+            certificate: record.client_certificate.as_ref().map(|own| {
+                let seconds = |ms: i64| u32::try_from(ms.div_euclid(1_000).max(0)).unwrap_or(u32::MAX);
+                (seconds(own.not_before_ms), seconds(own.not_after_ms))
+            }),
+            certificate_near_end: false,
             quiet: false,
             fresh: false,
             standing: Standing::NotApplicable,

@@ -23,6 +23,8 @@ pub struct SiteTotals {
     pub hosts: u64,
     /// Hosts that have been silent for three cadences.
     pub hosts_quiet: u64,
+    /// Hosts whose probe's certificate is near its end, or past it.
+    pub certificates_near_end: u64,
     /// Endpoints with fresh evidence.
     pub endpoints_fresh: u64,
     /// Endpoints that are joined to Entra ID only.
@@ -42,6 +44,7 @@ impl SiteTotals {
         }
         self.hosts += 1;
         self.hosts_quiet += u64::from(row.quiet);
+        self.certificates_near_end += u64::from(row.certificate_near_end);
         if row.is_endpoint {
             self.endpoints_fresh += u64::from(row.fresh);
             self.entra_joined += u64::from(row.entra_joined == Some(true));
@@ -59,6 +62,7 @@ impl SiteTotals {
         }
         self.hosts -= 1;
         self.hosts_quiet -= u64::from(row.quiet);
+        self.certificates_near_end -= u64::from(row.certificate_near_end);
         if row.is_endpoint {
             self.endpoints_fresh -= u64::from(row.fresh);
             self.entra_joined -= u64::from(row.entra_joined == Some(true));

@@ -125,6 +125,8 @@ impl Reporter {
             observations,
             series: if own { outbox.pending_series() } else { Vec::new() },
             inventory: inventory(outbox, &machine.inventory),
+            // Only whoever sends knows the certificate of the connection that is used.
+            client_certificate: None,
         };
         let mut request = report_to_wire(&report);
         let listed: Vec<(ObservationKey, Digest)> = report

@@ -36,9 +36,11 @@ fn said(bytes: &[u8]) -> Value {
         observations,
         series,
         inventory,
+        client_certificate,
         refusals,
     } = incoming;
     assert_eq!(refusals, []);
+    assert_eq!(client_certificate, None, "no release tells of it yet");
     let observations: Vec<Value> = observations
         .into_iter()
         .map(|seen| {

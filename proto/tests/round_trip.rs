@@ -38,6 +38,7 @@ fn back(incoming: Incoming) -> Report {
         observations,
         series: incoming.series,
         inventory: incoming.inventory,
+        client_certificate: incoming.client_certificate,
     }
 }
 

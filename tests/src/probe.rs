@@ -76,6 +76,7 @@ impl FakeProbe {
             observations: machine.observations(now),
             series: Vec::new(),
             inventory: Vec::new(),
+            client_certificate: None,
         })
     }
 

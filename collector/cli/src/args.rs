@@ -242,6 +242,9 @@ pub(crate) struct HostsArgs {
     /// Only hosts that have been silent.
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// Only hosts whose probe's certificate is near its end, or past it.
+    #[arg(long)]
+    pub(crate) certificate_near_end: bool,
     /// At most this many; 0 for all.
     #[arg(long, default_value_t = 50)]
     pub(crate) limit: u32,

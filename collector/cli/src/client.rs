@@ -14,9 +14,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::model::{
-    AppliedPolicy, Change, CheckCounts, Counts, Dc, DirectoryKeys, Evidence, HostDetail, HostSummary, HostUser, Hosts,
-    Organisation, Plan, Policy, Reason, Site, SiteChange, SiteDetail, Sites, Time, Transition, Transitions, User,
-    UserEndpoint, Verdict, Waiver,
+    AppliedPolicy, Certificate, Change, CheckCounts, Counts, Dc, DirectoryKeys, Evidence, HostDetail, HostSummary,
+    HostUser, Hosts, Organisation, Plan, Policy, Reason, Site, SiteChange, SiteDetail, Sites, Time, Transition,
+    Transitions, User, UserEndpoint, Verdict, Waiver,
 };
 
 /// Longest that connecting may take.
@@ -126,6 +126,7 @@ pub(crate) struct HostFilter {
     pub(crate) standings: Vec<String>,
     pub(crate) name_contains: String,
     pub(crate) quiet: bool,
+    pub(crate) certificate_near_end: bool,
 }
 
 /// Which transitions to list.
@@ -191,6 +192,7 @@ impl Client {
             hosts: answer.hosts,
             hosts_quiet: answer.hosts_quiet,
             hosts_without_site: answer.hosts_without_site,
+            certificates_near_end: answer.certificates_near_end,
             top_reasons: answer.top_reasons.into_iter().map(reason).collect(),
         })
     }
@@ -247,6 +249,7 @@ impl Client {
             standings: filter.standings.iter().map(|word| standing_number(word)).collect(),
             name_contains: filter.name_contains.clone(),
             quiet: filter.quiet,
+            certificate_near_end: filter.certificate_near_end,
             page_size,
             page_token,
         };
@@ -266,6 +269,13 @@ impl Client {
             conflict: answer.conflict,
             copies: answer.copies,
             policy_revision: answer.policy_revision,
+            certificate: answer.client_certificate.map(|own| Certificate {
+                not_before: Time(own.not_before_ms),
+                not_after: Time(own.not_after_ms),
+                proved: answer.client_certificate_proved,
+                newer_since: own.newer_since_ms.map(Time),
+                newer_problem: some(own.newer_problem),
+            }),
             verdicts: answer.verdicts.into_iter().map(verdict).collect(),
             users: answer.users.into_iter().map(host_user).collect(),
             evidence: answer.evidence.into_iter().map(evidence).collect(),
@@ -488,6 +498,9 @@ fn host_summary(message: v1::HostSummary) -> HostSummary {
         probe_version: message.probe_version,
         operating_system: message.operating_system,
         users: message.users,
+        certificate_not_after: message.certificate_not_after_ms.map(Time),
+        certificate_near_end: message.certificate_near_end,
+        clock_ahead_ms: message.clock_ahead_ms,
     }
 }
 

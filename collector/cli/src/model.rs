@@ -38,6 +38,8 @@ pub(crate) struct Organisation {
     pub(crate) hosts: u64,
     pub(crate) hosts_quiet: u64,
     pub(crate) hosts_without_site: u64,
+    /// Hosts whose probe's certificate is near its end, or past it.
+    pub(crate) certificates_near_end: u64,
     pub(crate) top_reasons: Vec<Reason>,
 }
 
@@ -165,6 +167,23 @@ pub(crate) struct HostSummary {
     pub(crate) probe_version: String,
     pub(crate) operating_system: String,
     pub(crate) users: u32,
+    /// When the certificate of its probe ends.
+    pub(crate) certificate_not_after: Option<Time>,
+    pub(crate) certificate_near_end: bool,
+    /// How far its clock is ahead of the collector's; 0 within five minutes.
+    pub(crate) clock_ahead_ms: i64,
+}
+
+/// The certificate of a host's probe.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Certificate {
+    pub(crate) not_before: Time,
+    pub(crate) not_after: Time,
+    /// Whether the connection proved it; otherwise it is claimed through a relay.
+    pub(crate) proved: bool,
+    /// Since when the probe has newer files that it cannot use.
+    pub(crate) newer_since: Option<Time>,
+    pub(crate) newer_problem: Option<String>,
 }
 
 /// One host in full.
@@ -177,6 +196,8 @@ pub(crate) struct HostDetail {
     /// Other hosts that report as the same installation.
     pub(crate) copies: Vec<String>,
     pub(crate) policy_revision: u64,
+    /// The certificate of its probe; `null` where not known.
+    pub(crate) certificate: Option<Certificate>,
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) users: Vec<HostUser>,
     pub(crate) evidence: Vec<Evidence>,

@@ -158,6 +158,11 @@ impl Out {
         format!("\x1b[{code}m{word}\x1b[0m")
     }
 
+    /// Words in running text that somebody must act on.
+    pub(crate) fn grave(&self, text: &str) -> String {
+        if self.colour { format!("\x1b[31m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
     /// A heading in running text.
     pub(crate) fn bold(&self, text: &str) -> String {
         if self.colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
@@ -304,7 +309,7 @@ pub(crate) fn ready_of(counts: Counts) -> String {
 }
 
 /// A span of time in its largest unit, such as `3 d` or `40 s`.
-fn span(seconds: i64) -> String {
+pub(crate) fn span(seconds: i64) -> String {
     for (unit, size) in [("y", 31_557_600), ("d", 86_400), ("h", 3_600), ("min", 60)] {
         if seconds >= 2 * size || (seconds >= size && seconds % size == 0) {
             return format!("{} {unit}", seconds / size);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_evidence::{Guid, SiteRef};
+use muster_evidence::{Guid, SiteRef, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::check::{CHECKS, nearest_check};
@@ -193,6 +193,15 @@ fn suggestion(nearest: Option<&'static str>) -> String {
 }
 
 impl Policy {
+    /// How long before its end a certificate of that validity is near it, in milliseconds: the warning's days, or its
+    /// share of the lifetime where that is less.
+    pub fn certificate_warning_ms(&self, not_before: Timestamp, not_after: Timestamp) -> i64 {
+        let by_days = i64::from(self.certificate_warning_days) * 86_400_000;
+        // A lifetime is below 2^49 ms and the share at most 100, so this cannot overflow.
+        let by_share = not_after.ms_since(not_before).max(0) * i64::from(self.certificate_warning_percent) / 100;
+        by_days.min(by_share)
+    }
+
     /// Everything wrong with it; empty when it can be judged by.
     pub fn validate(&self) -> Vec<InvalidPolicy> {
         // (key, value, least, most)

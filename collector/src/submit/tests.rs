@@ -753,3 +753,92 @@ fn a_full_disk_is_told_as_such() {
     assert_eq!(of_refused(&Refused::from(closed)).code(), Code::Unavailable);
     assert_eq!(of_refused(&Refused::Commit(CommitError::Stopping)).code(), Code::Unavailable);
 }
+
+/// How many hosts' certificates are told to be near their end, and by a filter.
+async fn near_end(lab: &Lab) -> (u64, u64) {
+    lab.core.tick();
+    let snapshot = lab.core.publish_now().await.unwrap();
+    let query = crate::query::HostQuery { certificate_near_end: true, ..Default::default() };
+    let listed = lab.core.read(|table| crate::query::hosts(table, &query, HostNo(0), 10).total);
+    (snapshot.organisation.certificates_near_end, listed)
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_probe_is_kept_as_it_was_proved_and_turns_red_in_time() {
+    let lab = Lab::new().await;
+    let mut pc = harbour_pc();
+    // A tenth of a hundred days: the last ten.
+    let peer = lab.peer_for_days(pc.name(), -80, 20);
+    let report = pc.report(lab.clock.now());
+    assert_eq!(lab.core.submit(&peer, report).await.unwrap().refusals, []);
+    let record = lab.record(pc.name()).await.unwrap().record;
+    let kept = record.client_certificate.unwrap();
+    assert_eq!((kept.not_before_ms, kept.not_after_ms), (peer.not_before().unix_ms(), peer.not_after().unix_ms()));
+    assert!(record.client_certificate_proved);
+    assert_eq!(near_end(&lab).await, (0, 0));
+    // An idle machine stays one.
+    lab.clock.advance_ms(60_000);
+    assert_eq!(lab.core.submit(&peer, pc.report(lab.clock.now())).await.unwrap().acknowledgement(), SEEN);
+    // Nobody renews it, and nobody reports: it turns red all the same, and stays so past its end.
+    for (days, expected) in [(9, (0, 0)), (1, (1, 1)), (30, (1, 1))] {
+        lab.clock.advance_ms(days * 86_400_000);
+        assert_eq!(near_end(&lab).await, expected, "{days} days on");
+    }
+    let renewed = lab.peer_for_days(pc.name(), -1, 99);
+    assert_eq!(lab.core.submit(&renewed, pc.report(lab.clock.now())).await.unwrap().acknowledgement(), COMMITTED);
+    assert_eq!(near_end(&lab).await, (0, 0));
+}
+
+#[tokio::test]
+async fn what_a_probe_says_of_its_certificate_is_compared_with_what_it_proved() {
+    let lab = Lab::new().await;
+    let mut pc = harbour_pc();
+    let peer = lab.peer_for_days(pc.name(), -80, 20);
+    let mut report = pc.report(lab.clock.now());
+    report.client_certificate = Some(v1::ClientCertificate {
+        not_before_ms: peer.not_before().unix_ms(),
+        not_after_ms: peer.not_after().unix_ms() + 1_000,
+        newer_since_ms: Some(lab.clock.now().unix_ms()),
+        newer_problem: "half of a key".to_owned(),
+    });
+    let answer = lab.core.submit(&peer, report.clone()).await.unwrap();
+    assert_eq!(answer.refusals.len(), 1, "{:?}", answer.refusals);
+    assert_eq!(answer.refusals[0].part, "client certificate");
+    assert!(answer.refusals[0].reason.contains("the connection proved one from"), "{:?}", answer.refusals);
+    let kept = lab.record(pc.name()).await.unwrap().record.client_certificate.unwrap();
+    assert_eq!(kept.not_after_ms, peer.not_after().unix_ms(), "what was proved counts");
+    assert_eq!(kept.newer_problem, "half of a key");
+    // Through a relay there is nothing to compare with.
+    let (relay, mut other) = (lab.peer("relay.corp.example"), Machine::endpoint("pc2.corp.example", "Harbour", 1105));
+    let carried = v1::ReportRequest { client_certificate: report.client_certificate, ..other.report(lab.clock.now()) };
+    assert_eq!(lab.core.submit(&relay, carried.clone()).await.unwrap().refusals, []);
+    let record = lab.record("pc2.corp.example").await.unwrap().record;
+    assert_eq!(record.client_certificate, carried.client_certificate);
+    assert!(!record.client_certificate_proved);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_kept_once_and_its_recovery_too() {
+    let lab = Lab::new().await;
+    let mut pc = harbour_pc();
+    let peer = lab.peer(pc.name());
+    let mut send = async |ahead_ms: i64| {
+        lab.clock.advance_ms(60_000);
+        let report =
+            v1::ReportRequest { sent_at_ms: lab.clock.now().unix_ms() + ahead_ms, ..pc.report(lab.clock.now()) };
+        let answer = lab.core.submit(&peer, report).await.unwrap();
+        assert_eq!(answer.collector_time_ms, lab.clock.now().unix_ms(), "so that the probe learns of it too");
+        answer.acknowledgement()
+    };
+    let ahead = async || lab.record("pc1.corp.example").await.unwrap().record.clock_ahead_ms;
+    assert_eq!(send(30_000).await, COMMITTED);
+    assert_eq!(ahead().await, 0, "within what the way of a report may take");
+    assert_eq!(send(-120_000).await, SEEN);
+    assert_eq!(send(3 * 3_600_000).await, COMMITTED);
+    assert_eq!(ahead().await, 3 * 3_600_000);
+    assert_eq!(send(3 * 3_600_000 + 20_000).await, SEEN, "nearly the same is nothing new");
+    assert_eq!(send(-5 * 3_600_000).await, COMMITTED);
+    assert_eq!(ahead().await, -5 * 3_600_000);
+    assert_eq!(send(0).await, COMMITTED);
+    assert_eq!(ahead().await, 0);
+}

@@ -100,6 +100,11 @@ pub(super) fn hold(row: &mut Row, frame: &Frame, directory_as_of: Option<Timesta
     row.fresh = !ends(row.last_seen.plus_ms(own.limit_ms(policy) + 1));
 
     let last_seen = row.last_seen;
+    let near_end =
+        row.certificate_validity().map(|(from, until)| until.plus_ms(-policy.certificate_warning_ms(from, until)));
+    // A certificate ends whether anybody listens or not.
+    row.certificate_near_end = near_end.is_some_and(|at| now >= at);
+    let near_end = near_end.filter(|at| now < *at).map_or(i64::MAX, Timestamp::unix_ms);
     let mut held = |cell: &mut Cell, user_seen: Option<Timestamp>| {
         let freshness = CHECKS[cell.check_index()].freshness();
         let seen = match freshness {
@@ -154,5 +159,5 @@ pub(super) fn hold(row: &mut Row, frame: &Frame, directory_as_of: Option<Timesta
         ends(user.seen.plus_days(policy.user_seen_days.into()).plus_ms(1));
     }
     // While silence is the collector's own, time stands still for the host; then all of it counts at once.
-    grace_ends.map_or(next, Timestamp::unix_ms)
+    grace_ends.map_or(next, Timestamp::unix_ms).min(near_end)
 }

@@ -332,6 +332,7 @@ impl ReadinessService for Api {
                 .collect::<Vec<Standing>>(),
             name_contains: request.name_contains.to_ascii_lowercase(),
             quiet: request.quiet,
+            certificate_near_end: request.certificate_near_end,
         };
         let after = HostNo(page_token(&request.page_token)?);
         let size = page_size(request.page_size, ITEMS_PER_PAGE);
@@ -380,6 +381,8 @@ impl ReadinessService for Api {
                 copies,
                 policy_revision: row.policy_revision,
                 install_id: view.stored.record.install_id.clone(),
+                client_certificate: view.stored.record.client_certificate.clone(),
+                client_certificate_proved: view.stored.record.client_certificate_proved,
             }))
         })
     }

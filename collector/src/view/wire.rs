@@ -168,6 +168,9 @@ pub(super) fn host_summary(table: &Table, row: &Row) -> v1::HostSummary {
         probe_version: row.probe_version.to_string(),
         operating_system: row.operating_system.to_string(),
         users: u32::try_from(row.users.len()).unwrap_or(u32::MAX),
+        certificate_not_after_ms: row.certificate_validity().map(|(_, until)| until.unix_ms()),
+        certificate_near_end: row.certificate_near_end,
+        clock_ahead_ms: row.clock_ahead_ms(),
     }
 }
 
@@ -206,6 +209,7 @@ pub(super) fn organisation(snapshot: &Snapshot) -> v1::GetOrganisationResponse {
         hosts: sums.hosts,
         hosts_quiet: sums.hosts_quiet,
         hosts_without_site: sums.hosts_without_site,
+        certificates_near_end: sums.certificates_near_end,
         top_reasons: sums.top_reasons.iter().map(|reason| reason_of_all(snapshot, reason)).collect(),
         collector_version: env!("CARGO_PKG_VERSION").to_owned(),
     }

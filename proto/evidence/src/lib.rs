@@ -38,7 +38,8 @@ pub use crate::observation::{
 };
 pub use crate::operating_system::{OperatingSystem, OsFamily, ProductType};
 pub use crate::report::{
-    HostIdentity, InventoryItem, InventoryPart, Report, Role, SeriesAppend, SeriesKind, SeriesPoint,
+    ClientCertificate, HostIdentity, InventoryItem, InventoryPart, Report, Role, SeriesAppend, SeriesKind, SeriesPoint,
+    UnusableCertificate,
 };
 pub use crate::time::{InvalidTimestamp, Timestamp};
 pub use crate::tpm::{EkCertificates, Tpm, TpmLockout, TpmVersion};

@@ -85,6 +85,29 @@ pub struct Report {
     pub series: Vec<SeriesAppend>,
     /// Parts of inventories.
     pub inventory: Vec<InventoryPart>,
+    /// The certificate the reporting probe uses; `None` where it uses none or does not tell.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// The certificate of a probe, as far as its end is concerned. It moves by itself at every renewal and lies outside of
+/// what is digested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCertificate {
+    /// Start of its validity.
+    pub not_before: Timestamp,
+    /// End of its validity.
+    pub not_after: Timestamp,
+    /// Newer files on the probe's disk that it cannot use; `None` where there are none.
+    pub newer: Option<UnusableCertificate>,
+}
+
+/// Files of an identity that a probe found on its disk and cannot use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusableCertificate {
+    /// Since when, by the probe's clock.
+    pub since: Timestamp,
+    /// Why it cannot use them.
+    pub problem: Text,
 }
 
 /// Kinds of series. The numbers are the wire's and never change.

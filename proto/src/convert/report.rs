@@ -10,8 +10,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use muster_evidence::{
-    Context, HostIdentity, InstallId, InventoryItem, InventoryPart, Observation, Origin, Report, Role, SeriesAppend,
-    SeriesKind, SeriesPoint, Subject, Text, Timestamp, limits,
+    ClientCertificate, Context, HostIdentity, InstallId, InventoryItem, InventoryPart, Observation, Origin, Report,
+    Role, SeriesAppend, SeriesKind, SeriesPoint, Subject, Text, Timestamp, UnusableCertificate, limits,
 };
 use prost::Message;
 
@@ -85,6 +85,8 @@ pub struct Incoming {
     pub series: Vec<SeriesAppend>,
     /// Parts of inventories.
     pub inventory: Vec<InventoryPart>,
+    /// The certificate the probe says it uses; `None` where it does not tell.
+    pub client_certificate: Option<ClientCertificate>,
     /// Parts that were wrong and are not in here.
     pub refusals: Vec<Refusal>,
 }
@@ -214,6 +216,7 @@ pub fn read_report(message: v1::ReportRequest) -> Result<Incoming, InvalidReport
         observations,
         series,
         inventory,
+        client_certificate,
     } = message;
 
     // The version first: a report of another major may be laid out otherwise.
@@ -246,6 +249,14 @@ pub fn read_report(message: v1::ReportRequest) -> Result<Incoming, InvalidReport
     let observations = read_observations(observations, &mut refusals)?;
     let series = read_series(series, &mut refusals);
     let inventory = read_inventory(inventory, &mut refusals);
+    let client_certificate =
+        client_certificate.and_then(|certificate| match ClientCertificate::try_from(certificate) {
+            Ok(certificate) => Some(certificate),
+            Err(error) => {
+                refusals.push(Refusal::new("client certificate", &error.under("client_certificate")));
+                None
+            }
+        });
     Ok(Incoming {
         protocol,
         probe_version,
@@ -258,8 +269,42 @@ pub fn read_report(message: v1::ReportRequest) -> Result<Incoming, InvalidReport
         observations,
         series,
         inventory,
+        client_certificate,
         refusals,
     })
+}
+
+impl TryFrom<v1::ClientCertificate> for ClientCertificate {
+    type Error = InvalidField;
+
+    fn try_from(message: v1::ClientCertificate) -> Result<Self, Self::Error> {
+        let v1::ClientCertificate { not_before_ms, not_after_ms, newer_since_ms, newer_problem } = message;
+        let newer = match newer_since_ms {
+            None => None,
+            Some(since) => Some(UnusableCertificate {
+                since: field::time(Some(since), "newer_since_ms")?,
+                problem: field::text(&newer_problem, "newer_problem")?,
+            }),
+        };
+        Ok(Self {
+            // A validity may begin in 1970, so 0 is a time here.
+            not_before: field::time(Some(not_before_ms), "not_before_ms")?,
+            not_after: field::time(Some(not_after_ms), "not_after_ms")?,
+            newer,
+        })
+    }
+}
+
+impl From<&ClientCertificate> for v1::ClientCertificate {
+    fn from(certificate: &ClientCertificate) -> Self {
+        let ClientCertificate { not_before, not_after, newer } = certificate;
+        Self {
+            not_before_ms: not_before.unix_ms(),
+            not_after_ms: not_after.unix_ms(),
+            newer_since_ms: newer.as_ref().map(|newer| newer.since.unix_ms()),
+            newer_problem: newer.as_ref().map(|newer| newer.problem.to_string()).unwrap_or_default(),
+        }
+    }
 }
 
 fn read_roles(numbers: &[i32], refusals: &mut Vec<Refusal>) -> Vec<Role> {
@@ -409,6 +454,7 @@ pub fn report_to_wire(report: &Report) -> v1::ReportRequest {
         observations,
         series,
         inventory,
+        client_certificate,
     } = report;
     let reported =
         |observation: &&Observation| !matches!(&observation.key.subject, Subject::User(sid) if sid.is_unknown());
@@ -424,6 +470,7 @@ pub fn report_to_wire(report: &Report) -> v1::ReportRequest {
         observations: observations.iter().filter(reported).map(Into::into).collect(),
         series: series.iter().map(Into::into).collect(),
         inventory: inventory.iter().map(Into::into).collect(),
+        client_certificate: client_certificate.as_ref().map(Into::into),
     }
 }
 

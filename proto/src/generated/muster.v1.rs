@@ -963,6 +963,24 @@ pub struct ReportRequest {
     /// Parts of inventories.
     #[prost(message, repeated, tag = "11")]
     pub inventory: ::prost::alloc::vec::Vec<InventoryPart>,
+    /// The certificate the reporting probe uses. Absent where it uses none, and from probes that do not tell.
+    #[prost(message, optional, tag = "12")]
+    pub client_certificate: ::core::option::Option<ClientCertificate>,
+}
+/// The certificate of a probe, as far as its end is concerned.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClientCertificate {
+    #[prost(int64, tag = "1")]
+    pub not_before_ms: i64,
+    #[prost(int64, tag = "2")]
+    pub not_after_ms: i64,
+    /// Since when the probe has files on its disk that are newer than the certificate it uses, and that it cannot use;
+    /// absent where there are none.
+    #[prost(int64, optional, tag = "3")]
+    pub newer_since_ms: ::core::option::Option<i64>,
+    /// Why it cannot use them. At most 256 bytes.
+    #[prost(string, tag = "4")]
+    pub newer_problem: ::prost::alloc::string::String,
 }
 /// What the collector answers.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1911,6 +1929,9 @@ pub struct GetOrganisationResponse {
     /// Hosts that no site could be found for.
     #[prost(uint64, tag = "13")]
     pub hosts_without_site: u64,
+    /// Hosts whose probe's certificate is near its end, or past it.
+    #[prost(uint64, tag = "40")]
+    pub certificates_near_end: u64,
     /// What unlocks the most users, first.
     #[prost(message, repeated, tag = "14")]
     pub top_reasons: ::prost::alloc::vec::Vec<SiteReason>,
@@ -1990,6 +2011,9 @@ pub struct ListHostsRequest {
     /// Only quiet hosts.
     #[prost(bool, tag = "7")]
     pub quiet: bool,
+    /// Only hosts whose probe's certificate is near its end, or past it.
+    #[prost(bool, tag = "40")]
+    pub certificate_near_end: bool,
     /// At most 1000; 0 means 100.
     #[prost(uint32, tag = "8")]
     pub page_size: u32,
@@ -2025,6 +2049,15 @@ pub struct HostSummary {
     pub operating_system: ::prost::alloc::string::String,
     #[prost(uint32, tag = "12")]
     pub users: u32,
+    /// When the certificate of its probe ends; absent where not known.
+    #[prost(int64, optional, tag = "40")]
+    pub certificate_not_after_ms: ::core::option::Option<i64>,
+    /// Whether that is nearer than the policy's warning, or past.
+    #[prost(bool, tag = "41")]
+    pub certificate_near_end: bool,
+    /// How far its clock is ahead of the collector's, to the second; 0 within five minutes.
+    #[prost(sint64, tag = "42")]
+    pub clock_ahead_ms: i64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListHostsResponse {
@@ -2105,6 +2138,12 @@ pub struct GetHostResponse {
     /// Other hosts that report as the same installation at the same time, at most 10 of them.
     #[prost(string, repeated, tag = "11")]
     pub copies: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The certificate of its probe; absent where not known.
+    #[prost(message, optional, tag = "40")]
+    pub client_certificate: ::core::option::Option<ClientCertificate>,
+    /// Whether the TLS peer proved it; otherwise the probe claims it, through a relay.
+    #[prost(bool, tag = "41")]
+    pub client_certificate_proved: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetUserRequest {
@@ -3811,6 +3850,15 @@ pub struct HostRecord {
     pub previous_incarnation: u64,
     #[prost(int64, tag = "31")]
     pub previous_seen_ms: i64,
+    /// The certificate of its probe: what the TLS peer proved where the host reports itself, else what it claims.
+    #[prost(message, optional, tag = "40")]
+    pub client_certificate: ::core::option::Option<ClientCertificate>,
+    /// Whether the TLS peer proved the certificate's validity.
+    #[prost(bool, tag = "41")]
+    pub client_certificate_proved: bool,
+    /// How far the host's clock is ahead of the collector's, as of the last report that was written; 0 within five minutes.
+    #[prost(sint64, tag = "42")]
+    pub clock_ahead_ms: i64,
 }
 /// One observation of a host: everything but the body, which has a record of its own.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -3,14 +3,14 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use muster_evidence::{
-    CanReset, CertEnrollment, Certificate, CertificateListing, CertificateStore, ChainStatus, Context, DeviceAuth,
-    DirectoryKey, DomainController, DomainMembership, EkCertificates, Evidence, ExtendedKeyUsage, Failure,
-    FailureReason, Forest, Guid, HostIdentity, InstallId, InventoryItem, InventoryPart, JoinState, KeyAlgorithm,
-    KeyRegistration, KeySource, KeyStrength, KeyUsage, Kind, ListedCertificate, Ngc, NgcPrerequisites, Observation,
-    ObservationKey, OperatingSystem, Origin, OsFamily, Outcome, PreReqResult, PrivateKey, ProductType, Prt, Report,
-    Role, SeriesAppend, SeriesKind, SeriesPoint, Sha256, Sid, SignatureHash, Subject, SubjectAltName,
-    TemplateReference, Text, Thumbprint, Timestamp, Tpm, TpmLockout, TpmVersion, Tristate, Unsupported, UserKeys,
-    limits,
+    CanReset, CertEnrollment, Certificate, CertificateListing, CertificateStore, ChainStatus, ClientCertificate,
+    Context, DeviceAuth, DirectoryKey, DomainController, DomainMembership, EkCertificates, Evidence, ExtendedKeyUsage,
+    Failure, FailureReason, Forest, Guid, HostIdentity, InstallId, InventoryItem, InventoryPart, JoinState,
+    KeyAlgorithm, KeyRegistration, KeySource, KeyStrength, KeyUsage, Kind, ListedCertificate, Ngc, NgcPrerequisites,
+    Observation, ObservationKey, OperatingSystem, Origin, OsFamily, Outcome, PreReqResult, PrivateKey, ProductType,
+    Prt, Report, Role, SeriesAppend, SeriesKind, SeriesPoint, Sha256, Sid, SignatureHash, Subject, SubjectAltName,
+    TemplateReference, Text, Thumbprint, Timestamp, Tpm, TpmLockout, TpmVersion, Tristate, Unsupported,
+    UnusableCertificate, UserKeys, limits,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -437,8 +437,9 @@ pub(crate) fn report() -> BoxedStrategy<Report> {
     (
         (version, any::<[u8; 16]>(), numbering, host(), roles, clock()),
         (vec(observation(), 0..12), vec(series(), 0..3), vec(inventory_part(), 0..3)),
+        of(client_certificate()),
     )
-        .prop_map(|((version, install, numbering, host, roles, sent_at), (observations, series, inventory))| {
+        .prop_map(|((version, install, numbering, host, roles, sent_at), (observations, series, inventory), own)| {
             let mut keys = std::collections::HashSet::new();
             Report {
                 probe_version: Text::exact(&version).unwrap(),
@@ -451,8 +452,17 @@ pub(crate) fn report() -> BoxedStrategy<Report> {
                 observations: observations.into_iter().filter(|seen| keys.insert(seen.key.clone())).collect(),
                 series,
                 inventory,
+                client_certificate: own,
             }
         })
+        .boxed()
+}
+
+fn client_certificate() -> BoxedStrategy<ClientCertificate> {
+    let newer = (clock(), "[a-z ]{0,40}")
+        .prop_map(|(since, problem)| UnusableCertificate { since, problem: Text::exact(&problem).unwrap() });
+    (clock(), clock(), of(newer.boxed()))
+        .prop_map(|(not_before, not_after, newer)| ClientCertificate { not_before, not_after, newer })
         .boxed()
 }
 
@@ -629,6 +639,7 @@ pub(crate) fn sample_report() -> Report {
                 SeriesPoint { at: at("2026-03-02T08:14:00Z"), milli: -1 },
             ],
         }],
+        client_certificate: None,
         inventory: vec![InventoryPart {
             forest: "corp.example".parse().unwrap(),
             source: t("key-credentials"),

@@ -6,7 +6,7 @@ use comfy_table::Cell;
 
 use super::{CommandError, transitions};
 use crate::client::Client;
-use crate::model::{Evidence, HostDetail, HostSummary};
+use crate::model::{Certificate, Evidence, HostDetail, HostSummary};
 use crate::output::Out;
 
 pub(crate) async fn run(
@@ -48,6 +48,12 @@ fn text(out: &Out, detail: &HostDetail, all: bool, full_evidence: bool) -> Strin
             out.word("blocked")
         );
     }
+    if let Some(certificate) = &detail.certificate {
+        let _ = write!(text, "\n{}", certificate_line(out, certificate, host.certificate_near_end));
+    }
+    if host.clock_ahead_ms != 0 {
+        let _ = write!(text, "\n{}", clock_line(out, host.clock_ahead_ms));
+    }
     let _ = write!(text, "\n\n{}\n{}", out.bold("Machine"), out.verdicts(&detail.verdicts, all));
     for user in &detail.users {
         let heading = format!("User {}", user.sid);
@@ -66,6 +72,44 @@ fn text(out: &Out, detail: &HostDetail, all: bool, full_evidence: bool) -> Strin
     }
     let _ = write!(text, "\n\npolicy revision {}", detail.policy_revision);
     text
+}
+
+/// When the certificate of the host's probe ends, and what keeps it from being renewed.
+fn certificate_line(out: &Out, certificate: &Certificate, near_end: bool) -> String {
+    let ended = certificate.not_after.0 < out.now().0;
+    let end = format!(
+        "{} on {} ({})",
+        if ended { "ended" } else { "ends" },
+        certificate.not_after.to_the_second(),
+        out.age(certificate.not_after)
+    );
+    let mut line = format!("probe's certificate {}", if near_end { out.grave(&end) } else { end });
+    if !certificate.proved {
+        line.push_str(", as the probe says");
+    }
+    if near_end && certificate.newer_since.is_none() {
+        line.push_str("; nobody has renewed it");
+    }
+    if let Some(since) = certificate.newer_since {
+        let _ = write!(
+            line,
+            "\n{} since {} ago that the probe cannot use: {}",
+            out.grave("newer certificate files"),
+            out.since(since),
+            certificate.newer_problem.as_deref().unwrap_or("the probe does not say why")
+        );
+    }
+    line
+}
+
+/// How far the host's clock is off.
+fn clock_line(out: &Out, ahead_ms: i64) -> String {
+    let by = crate::output::span(ahead_ms.abs() / 1_000);
+    let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    format!(
+        "{}: {by} {side} the collector's; Kerberos and certificates need clocks that agree",
+        out.grave("clock differs")
+    )
 }
 
 /// Name, verdict, system and last sight of a host.

@@ -24,6 +24,7 @@ pub(crate) async fn run(client: &mut Client, out: Out, args: HostsArgs) -> Resul
         standings: args.standing,
         name_contains: args.name.to_lowercase(),
         quiet: args.quiet,
+        certificate_near_end: args.certificate_near_end,
     };
     let limit = if args.limit == 0 { usize::MAX } else { args.limit as usize };
     let mut hosts = Hosts { total: 0, hosts: Vec::new() };
@@ -59,7 +60,7 @@ fn text(out: &Out, hosts: &Hosts) -> String {
             out.standing(&host.standing),
             Cell::new(format!("{}{}", out.age(host.last_seen), if host.quiet { ", quiet" } else { "" })),
             Cell::new(if host.users == 0 { "-".to_owned() } else { host.users.to_string() }),
-            Cell::new(why(host)),
+            Cell::new(why(out, host)),
         ]);
     }
     out.keep_whole(&mut table, &[2, 4, 0, 1]);
@@ -71,10 +72,16 @@ fn text(out: &Out, hosts: &Hosts) -> String {
     text
 }
 
-fn why(host: &HostSummary) -> String {
-    match &host.worst_check {
+fn why(out: &Out, host: &HostSummary) -> String {
+    let mut why = match &host.worst_check {
         Some(check) if host.worst_text.is_empty() => check.clone(),
         Some(check) => format!("{check}: {}", host.worst_text),
         None => String::new(),
+    };
+    if let Some(end) = host.certificate_not_after.filter(|_| host.certificate_near_end) {
+        let verb = if end.0 < out.now().0 { "ended" } else { "ends" };
+        let line = format!("probe's certificate {verb} {}", out.age(end));
+        why = if why.is_empty() { out.grave(&line) } else { format!("{why}\n{}", out.grave(&line)) };
     }
+    why
 }

@@ -31,6 +31,16 @@ fn text(out: &Out, o: &Organisation) -> String {
             let _ = write!(text, ", {count} {what}");
         }
     }
+    if o.certificates_near_end > 0 {
+        let what = of(o.certificates_near_end, "host", "hosts");
+        let _ = write!(
+            text,
+            "\n{} {} whose probe's certificate is {} or past it (muster hosts --certificate-near-end)",
+            out.bold("Renewal  "),
+            what,
+            out.grave("near its end")
+        );
+    }
     if !o.top_reasons.is_empty() {
         let _ = write!(text, "\n\n{}\n{}", out.bold("What unlocks the most users"), out.reasons(&o.top_reasons));
     }

@@ -74,10 +74,7 @@ impl CertValidity {
             let seen = format!("{} ended on {not_after}", selection.name());
             return (Verdict::Blocked(finding(self, seen, "a certificate that has not ended")), None);
         }
-        let by_days = i64::from(policy.certificate_warning_days) * 86_400_000;
-        // A lifetime is below 2^49 ms and the share at most 100, so this cannot overflow.
-        let by_share = not_after.ms_since(*not_before) * i64::from(policy.certificate_warning_percent) / 100;
-        let warning_ms = by_days.min(by_share);
+        let warning_ms = policy.certificate_warning_ms(*not_before, *not_after);
         if not_after.ms_since(now) < warning_ms {
             let seen = format!("{} ends on {not_after}", selection.name());
             let needed = match (warning_ms / 86_400_000, warning_ms / 3_600_000) {
