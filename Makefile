@@ -143,7 +143,7 @@ proto: ## Remakes the code generated from the schema.
 .PHONY: docs-generated
 docs-generated: ## Remakes docs/checks and the references of settings from the code; tests compare them.
 	cargo run $(CARGO_FLAGS) -p muster-probe -- checks --markdown docs/checks
-	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-probe -p muster-collector --lib -- config
+	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-probe -p muster-collector --lib -- config the_reference_in_docs
 
 .PHONY: baseline
 baseline: ## On a release: makes today's schema the one later changes are compared with.

@@ -5,9 +5,11 @@
 //! company.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::meters::Meters;
 use crate::store::{Applied, HostUpdate, Store, StoreError};
 
 /// A change and who waits for it.
@@ -39,13 +41,16 @@ impl From<StoreError> for CommitError {
 }
 
 /// Starts the committer; it ends when every handle to the queue is gone.
-pub(crate) fn spawn(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Change>, most: usize) {
+pub(crate) fn spawn(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Change>, most: usize, meters: Arc<Meters>) {
     tokio::spawn(async move {
         let mut batch = Vec::with_capacity(most);
         while queue.recv_many(&mut batch, most).await > 0 {
             let (updates, waiting): (Vec<_>, Vec<_>) =
                 batch.drain(..).map(|Change { update, done }| (update, done)).unzip();
-            match store.apply(updates).await {
+            let (begun, changes) = (Instant::now(), updates.len());
+            let applied = store.apply(updates).await;
+            meters.commits.note(begun.elapsed(), changes, applied.as_ref().err());
+            match applied {
                 Ok(applied) => {
                     // Whoever does not wait any more has lost the connection; what was applied stays.
                     for (done, applied) in waiting.into_iter().zip(applied) {

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::commit::{self, Change};
 use crate::judge::{Bodies, Case, Judging, dc_facts, forest_of, host_facts, judge_host, users_of};
 use crate::log_limit::LogLimit;
+use crate::meters::Meters;
 use crate::policy_state::{self, PolicyError, PolicyInForce};
 use crate::publish::{
     Edition, RolloutRecord, empty_snapshot, entra_joined, next_snapshot, serving, site_facts, site_readiness,
@@ -74,6 +75,7 @@ pub(crate) struct Inner {
     last_transition: AtomicU64,
     /// What is said of peers whose reports are refused, wholly or in part.
     pub(crate) log_limit: LogLimit,
+    meters: Arc<Meters>,
     /// Something was published to the table.
     pub(crate) table_changed: Notify,
     /// Something waits to be judged.
@@ -143,7 +145,8 @@ impl Core {
         }
         let before = empty_snapshot(&table, &settings.sites, now);
         let (changes, queue) = mpsc::channel(settings.bounds.queue);
-        commit::spawn(Arc::clone(&store), queue, settings.bounds.batch);
+        let meters = Arc::new(Meters::default());
+        commit::spawn(Arc::clone(&store), queue, settings.bounds.batch, Arc::clone(&meters));
         let core = Self(Arc::new(Inner {
             store,
             clock,
@@ -165,6 +168,7 @@ impl Core {
             rebuild: Mutex::default(),
             last_transition: AtomicU64::new(0),
             log_limit: LogLimit::default(),
+            meters,
             table_changed: Notify::new(),
             work_waits: Notify::new(),
         }));
@@ -189,6 +193,16 @@ impl Core {
     /// What it was told at start.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// What it counts about its own work.
+    pub fn meters(&self) -> &Meters {
+        &self.0.meters
+    }
+
+    /// Whether a store that took the place of a damaged one still waits for its hosts.
+    pub fn is_rebuilding(&self) -> bool {
+        lock(&self.0.rebuild).is_some()
     }
 
     /// The time.

@@ -42,7 +42,10 @@ fn peer_of<T>(request: &Request<T>) -> Result<PeerInfo, Status> {
 }
 
 async fn submit(core: &Core, peer: &PeerIdentity, report: v1::ReportRequest) -> Result<v1::ReportResponse, Status> {
-    core.submit(peer, report).await.map_err(|refused| {
+    let begun = Instant::now();
+    let answer = core.submit(peer, report).await;
+    core.meters().reports.note(begun.elapsed(), answer.as_ref());
+    answer.map_err(|refused| {
         let status = of_refused(&refused);
         let (code, error) = (status.code(), status.message());
         if let Some(HeldBack { same, others }) = core.0.log_limit.admit(peer.name(), refused.reason(), Instant::now()) {

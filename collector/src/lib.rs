@@ -18,6 +18,7 @@ pub mod listeners;
 mod log_limit;
 pub mod maintain;
 pub mod merge;
+pub mod meters;
 pub mod pki;
 pub mod policy_state;
 mod publish;

@@ -30,6 +30,7 @@ use crate::maintain;
 use crate::settings::Settings;
 use crate::sites::{InvalidInventory, Sites};
 use crate::store::{self, StoreError};
+use crate::view::metrics::Observatory;
 use crate::view::{self, api::Api};
 
 /// Largest list of headers of a request, in bytes: ours have under one kilobyte.
@@ -176,6 +177,7 @@ impl Collector {
 
         let now = clock.now();
         let store_config = config.store.clone();
+        let store_path = (store_config.backend == "sled").then(|| store_config.path.clone());
         let opened = tokio::task::spawn_blocking(move || {
             store::open_or_rebuild(&store_config.backend, &store_config.path, store_config.snapshots.as_deref(), now)
         })
@@ -212,10 +214,12 @@ impl Collector {
             .build_v1()
             .map_err(ServeError::Reflection)?;
         let incoming = listeners.accept_operators(&stop);
+        let observatory = Arc::new(Observatory::new(core.clone(), Arc::clone(&access), store_path));
+        tokio::spawn(Arc::clone(&observatory).run(stop.clone()));
         // Browsers and scrapers speak HTTP/1.1, on this listener only.
         let serving = server(config.operators.limits)
             .accept_http1(true)
-            .add_routes(Routes::from(view::http::router()))
+            .add_routes(Routes::from(view::http::router(&observatory)))
             .add_service(ReadinessServiceServer::new(Api::new(core.clone())))
             .add_service(tonic::service::interceptor::InterceptedService::new(health_service, operators_only))
             .add_service(tonic::service::interceptor::InterceptedService::new(reflection, operators_only));

@@ -3,19 +3,39 @@
 //! Everything but health answers operators only. Routes are put together here; what they answer is said where their
 //! subject lives.
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::metrics::Observatory;
+use super::metrics::prometheus::{self, Text};
 use crate::identity::OperatorPeer;
 
 /// The routes of the operators' listener that are not gRPC.
-pub fn router() -> Router {
-    let operators_only = Router::new().layer(middleware::from_fn(operators_only));
+pub fn router(observatory: &Arc<Observatory>) -> Router {
+    let operators_only = Router::new()
+        .route("/metrics", get(metrics).with_state(Arc::clone(observatory)))
+        .layer(middleware::from_fn(operators_only));
     Router::new().route("/livez", get(livez)).merge(operators_only)
+}
+
+/// Every number, for Prometheus. A walk over thousands of sites is no work for the threads that take reports.
+async fn metrics(State(observatory): State<Arc<Observatory>>) -> Response {
+    let text = tokio::task::spawn_blocking(move || {
+        let mut text = Text::default();
+        observatory.read(&mut text);
+        text.into_string()
+    });
+    match text.await {
+        Ok(text) => ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], text).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the numbers could not be read\n").into_response(),
+    }
 }
 
 /// Whether the process answers at all; says nothing of the store, so that a supervisor does not restart a collector
