@@ -24,7 +24,7 @@ use crate::sites::SiteKey;
 use crate::snapshot::Snapshot;
 use crate::store::{Applied, HostUpdate};
 use crate::table::{Resident, site_to_wire};
-use crate::totals::deltas;
+use crate::totals::{deltas, deltas_of_the_gone};
 
 /// How often silence and due dates are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -34,6 +34,12 @@ const CHECKPOINT: Duration = Duration::from_secs(30);
 
 /// Most last-seen times written at once.
 const CHECKPOINT_BATCH: usize = 20_000;
+
+/// How often machines of pools are looked for that will not come back.
+const VANISHED: Duration = Duration::from_mins(1);
+
+/// Most of them that are forgotten at once.
+const VANISHED_BATCH: usize = 512;
 
 /// Most hosts whose silence is looked at while the table is locked.
 const SILENCE_BATCH: usize = 1_000;
@@ -53,12 +59,17 @@ impl Core {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut checkpointed = Instant::now();
+        let mut looked_for_vanished = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = tick.tick() => {}
             }
             self.tick();
+            if looked_for_vanished.elapsed() >= VANISHED {
+                self.forget_vanished().await;
+                looked_for_vanished = Instant::now();
+            }
             if checkpointed.elapsed() >= CHECKPOINT {
                 self.checkpoint().await;
                 checkpointed = Instant::now();
@@ -100,6 +111,59 @@ impl Core {
                 return;
             }
         }
+    }
+
+    /// Forgets machines of pools that have not been heard of for as long as the policy keeps them, and of pools with more
+    /// machines than it keeps, those heard of longest ago. How many there were.
+    pub async fn forget_vanished(&self) -> usize {
+        let now = self.now();
+        let vanished = self.read(|table| {
+            let (frame, policy) = (table.frame(), &table.frame().policy);
+            // While nobody was listening, none of them could be heard of: first they all have their turn.
+            if now < frame.started_at.plus_ms(ms_of(self.settings().cadences.endpoint)) {
+                return Vec::new();
+            }
+            let heard_before = now.plus_days(-i64::from(policy.pool_kept_days));
+            table.vanished(heard_before, policy.pool_kept_hosts as usize, VANISHED_BATCH)
+        });
+        let mut forgotten = 0;
+        for number in &vanished {
+            match self.forget(*number).await {
+                Ok(done) => forgotten += usize::from(done),
+                Err(error) => {
+                    warn!(host = %number, error = %Chain(&error), "machine of a pool not forgotten; tried again later");
+                    break;
+                }
+            }
+        }
+        if forgotten > 0 {
+            info!(hosts = forgotten, "machines of pools forgotten that were heard of no more");
+            self.wake_publisher();
+        }
+        forgotten
+    }
+
+    /// Removes what is kept of a machine of a pool, unless it is heard of meanwhile. Whether it is gone.
+    async fn forget(&self, number: HostNo) -> Result<bool, CommitError> {
+        let known = self.read(|table| table.get(number).map(|row| (row.key.name.clone(), row.last_seen)));
+        let Some((name, last_seen)) = known else { return Ok(false) };
+        let _lane = self.lane(&name).await;
+        let is_silent = self.read(|table| {
+            table.get(number).is_some_and(|row| row.pool.is_some() && !row.in_use && row.last_seen == last_seen)
+        });
+        let Some(stored) = self.store().load(number).await?.filter(|_| is_silent) else { return Ok(false) };
+        let update = HostUpdate {
+            number: number.0,
+            from_revision: stored.record.revision,
+            deltas: deltas_of_the_gone(&stored.record, &stored.verdicts),
+            forget: true,
+            ..HostUpdate::default()
+        };
+        let gone = self.commit(update).await? != Applied::Conflict;
+        if gone {
+            lock(&self.0.table).remove(number, self.now());
+        }
+        Ok(gone)
     }
 
     /// Judges again whatever is due or queued, one bounded batch. How many hosts were judged.
@@ -153,6 +217,7 @@ impl Core {
             record.operating_system = judging.operating_system;
             record.entra_joined = judging.entra_joined;
             record.counts_as_endpoint = judging.counts_as_endpoint;
+            record.pool = judging.pool;
             record.due_ms = judging.due.map(Timestamp::unix_ms);
             record.policy_revision = policy.revision;
             if record == stored.record && judging.verdicts == stored.verdicts {
@@ -287,6 +352,10 @@ impl Core {
         }
         (transitions, settled)
     }
+}
+
+fn ms_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_evidence::{Forest, Role, Sha256};
+use muster_evidence::{Forest, HostPattern, Role, Sha256};
 use muster_proto::link::settings::{Settings, SettingsError};
 
-use crate::settings::{Cadences, Grantee, Grants, HostPattern};
+use crate::settings::{Cadences, Grantee, Grants};
 
 /// Everything `muster-collector serve` needs to know.
 #[derive(Clone, Debug)]

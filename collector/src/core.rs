@@ -538,6 +538,7 @@ impl Core {
                 operating_system: stored.record.operating_system.clone(),
                 entra_joined: stored.record.entra_joined,
                 counts_as_endpoint: stored.record.counts_as_endpoint,
+                pool: stored.record.pool.clone(),
                 dc: None,
             }),
         }

@@ -61,6 +61,8 @@ pub struct Judging {
     pub entra_joined: Option<bool>,
     /// Whether it counts among the endpoints of its site; `None` where nothing says what system it runs.
     pub counts_as_endpoint: Option<bool>,
+    /// The pool it is counted in; empty where it counts by itself.
+    pub pool: String,
     /// For a domain controller.
     pub dc: Option<DcRow>,
 }
@@ -121,7 +123,12 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
         telling.of_the_gone(&subject, &check, standing);
     }
 
-    let transitions = telling.transitions;
+    let is_dc = host.roles.contains(&muster_evidence::Role::DomainController);
+    let pool = (!is_dc).then(|| policy.pools.find(&host.host, place.as_ref())).flatten();
+    let pool = pool.and_then(|place| policy.pools.get(place));
+    // Machines of a pool come and go: what changes on one of them is no history of anything that stays, and would grow
+    // without bound.
+    let transitions = if pool.is_some() { Vec::new() } else { telling.transitions };
     Judging {
         verdicts: v1::VerdictRecord { verdicts },
         transitions,
@@ -129,11 +136,8 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
         operating_system: operating_system_of(host).map(words_of).unwrap_or_default(),
         entra_joined: entra_joined(host),
         counts_as_endpoint: counts_as_endpoint(host),
-        dc: host.roles.contains(&muster_evidence::Role::DomainController).then(|| DcRow {
-            since: sinces,
-            judgements,
-            ..dc_facts(&facts, policy, now)
-        }),
+        pool: pool.map(|pool| pool.name.to_string()).unwrap_or_default(),
+        dc: is_dc.then(|| DcRow { since: sinces, judgements, ..dc_facts(&facts, policy, now) }),
     }
 }
 

@@ -9,14 +9,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_evidence::{ClientCertificate, HostIdentity, HostName, Origin, Role, Subject, Timestamp, limits};
+use muster_evidence::{ClientCertificate, HostIdentity, HostName, Origin, Role, Sid, Subject, Timestamp, limits};
 use muster_proto::convert::{
     Incoming, IncomingObservation, Refusal, WireKey, context_to_wire, decode_body_of, origin_to_wire, role_to_wire,
 };
 use muster_proto::v1;
+use muster_readiness::LONGEST_SHARED_DAYS;
 
 use crate::sites::Sites;
-use crate::table::{MOST_AHEAD_MS, site_to_wire};
+use crate::table::{MOST_AHEAD_MS, site_to_wire, user_sight};
 
 /// How far a confirmed observation's time may run ahead of the stored one before it is written: the sight of a user
 /// falls back by no more than this when the collector starts again, against a limit of days.
@@ -233,8 +234,32 @@ pub fn merge(arrival: &Arrival<'_>, order: Order, known: Option<Known<'_>>) -> M
     }
     let Merging { kept, put, need, refusals, passed_over, .. } = merging;
     record.observations = kept.into_values().collect();
+    keep_earlier_users(&mut record, before, order, arrival.now);
     let changed = before.is_none_or(|before| says_something_new(before, &record));
     Merged { record, put, remove, need, refusals, passed_over, changed, sight }
+}
+
+/// Keeps who was seen on the machine and is not spoken of any more: a machine that many people use in turn shows it only
+/// over weeks. What another installation saw goes with it.
+fn keep_earlier_users(record: &mut v1::HostRecord, before: Option<&v1::HostRecord>, order: Order, now: Timestamp) {
+    let spoken_of: BTreeSet<Sid> = record.observations.iter().filter_map(user_sight).map(|(sid, _)| sid).collect();
+    let mut earlier: BTreeMap<String, i64> = BTreeMap::new();
+    if order != Order::Reimaged {
+        let gone = before.iter().flat_map(|before| &before.observations).filter_map(user_sight);
+        let known = record.earlier_users.drain(..).map(|user| (user.sid, user.seen_ms));
+        for (sid, seen_ms) in known.chain(gone.map(|(sid, seen)| (sid.to_string(), seen.unix_ms()))) {
+            let is_person = |sid: &Sid| sid.is_account() && !spoken_of.contains(sid);
+            if sid.parse().is_ok_and(|sid| is_person(&sid)) {
+                let latest = earlier.entry(sid).or_insert(seen_ms);
+                *latest = (*latest).max(seen_ms);
+            }
+        }
+    }
+    let not_before = now.plus_days(-i64::from(LONGEST_SHARED_DAYS)).unix_ms();
+    let mut earlier: Vec<_> = earlier.into_iter().filter(|(_, seen_ms)| *seen_ms >= not_before).collect();
+    earlier.sort_unstable_by(|left, right| (right.1, &left.0).cmp(&(left.1, &right.0)));
+    earlier.truncate(limits::USERS_PER_HOST.saturating_sub(spoken_of.len()));
+    record.earlier_users = earlier.into_iter().map(|(sid, seen_ms)| v1::UserSight { sid, seen_ms }).collect();
 }
 
 /// Notes a rival in the record. Whether that is worth writing.

@@ -10,7 +10,7 @@ use muster_evidence::Timestamp;
 use muster_proto::link::Chain;
 use muster_proto::link::settings::nearest;
 use muster_proto::v1;
-use muster_readiness::{CHECKS, Policy, Rollout, Waiver, nearest_check};
+use muster_readiness::{CHECKS, Policy, Pools, Rollout, Waiver, nearest_check};
 
 use crate::core::{Core, lock};
 use crate::sites::SiteKey;
@@ -34,6 +34,8 @@ const PLAN_PAGE: usize = 256;
 pub struct PolicyInForce {
     /// What judging reads.
     pub policy: Arc<Policy>,
+    /// Its pools, ready to match against.
+    pub pools: Arc<Pools>,
     /// Number of the revision.
     pub revision: u64,
     /// Its record.
@@ -92,6 +94,8 @@ pub struct Plan {
     pub verdicts_changed: u64,
     /// Sites whose rollout verdict would change.
     pub sites_changed: Vec<(SiteKey, Rollout, Rollout)>,
+    /// Hosts that would come into a pool, leave theirs, or change to another one.
+    pub hosts_pooled_otherwise: u64,
     /// The revision it was compared with.
     pub base_revision: u64,
 }
@@ -149,6 +153,7 @@ pub(crate) async fn load(store: &dyn Store, seed: Option<&str>, now: Timestamp) 
 fn in_force(policy: Arc<Policy>, record: v1::PolicyRecord, records: Vec<v1::Waiver>) -> PolicyInForce {
     let waivers = records.iter().filter(|waiver| !waiver.removed).filter_map(waiver_from_wire).collect();
     PolicyInForce {
+        pools: Arc::new(Pools::of(&policy)),
         policy,
         revision: record.revision,
         record,
@@ -208,7 +213,8 @@ impl Core {
         let policy = Arc::new(parse_policy(text).map_err(|problems| PolicyError::Invalid { problems })?);
         let known = self.policy();
         let now = self.now();
-        let planned = PolicyInForce { policy: Arc::clone(&policy), ..known.as_ref().clone() };
+        let pools = Arc::new(Pools::of(&policy));
+        let planned = PolicyInForce { policy: Arc::clone(&policy), pools, ..known.as_ref().clone() };
         let (frame, total) = self.read(|table| (table.frame().clone(), table.len() as u64));
         let mut shadow = Table::new(frame.with_policy(policy, known.revision));
         for (site, _) in self.settings().sites.listed() {
@@ -237,6 +243,12 @@ impl Core {
                 if let Err(error) = shadow.put(resident, now) {
                     tracing::warn!(error = %Chain(&error), "host left out of the plan");
                 }
+                let planned_pool = shadow.get(stored.number).and_then(|row| shadow.pool_name(row));
+                let moves = self.read(|table| {
+                    let pool = table.get(stored.number).and_then(|row| table.pool_name(row));
+                    pool != planned_pool
+                });
+                plan.hosts_pooled_otherwise += u64::from(moves);
                 done += 1;
             }
             progress(done, total);

@@ -14,8 +14,9 @@ use muster_readiness::{
 
 use crate::rebuild::Rebuild;
 use crate::sites::{ExpectedSite, SiteKey, Sites};
-use crate::snapshot::{DcSnapshot, Organisation, SiteReason, SiteSnapshot, Snapshot};
-use crate::table::{Row, SiteNo, Table};
+use crate::snapshot::{DcSnapshot, Organisation, PoolSnapshot, SiteReason, SiteSnapshot, Snapshot};
+use crate::table::{PoolNo, Row, SiteNo, Table};
+use crate::totals::{PoolTotals, SiteTotals};
 
 /// Most reasons told about the organisation.
 const TOP_REASONS: usize = 20;
@@ -164,6 +165,8 @@ fn site_snapshot(
         hosts: entry.totals.hosts,
         hosts_quiet: entry.totals.hosts_quiet,
         certificates_near_end: entry.totals.certificates_near_end,
+        hosts_shared: entry.totals.hosts_shared,
+        pools: pool_snapshots(table, |pool| entry.totals.pools.get(&pool).copied()),
         dc_rows,
         judgements: judge_site(&facts, policy, now),
         readiness,
@@ -196,6 +199,36 @@ fn dc_snapshot(table: &Table, row: &Row, expected: Option<&ExpectedSite>, now: T
         judgements: dc.judgements.iter().map(hold).collect(),
         stored: dc.judgements.iter().map(|own| own.verdict.standing()).zip(dc.since.iter().copied()).collect(),
     })
+}
+
+/// The pools of the policy of which `totals` knows anything.
+fn pool_snapshots(table: &Table, totals: impl Fn(PoolNo) -> Option<PoolTotals>) -> Vec<PoolSnapshot> {
+    let pools = table.frame().pools.iter().enumerate();
+    pools
+        .filter_map(|(place, pool)| {
+            Some(PoolSnapshot {
+                name: Arc::clone(&pool.name),
+                hosts: pool.hosts.to_string(),
+                site: pool.site.clone(),
+                totals: totals(PoolNo::new(place)?)?,
+            })
+        })
+        .collect()
+}
+
+/// The pools of the policy, each over everything that reports, those without machines too.
+fn all_pools(table: &Table) -> Vec<PoolSnapshot> {
+    let mut sums: BTreeMap<PoolNo, PoolTotals> = BTreeMap::new();
+    let sites = table.site_keys().map(|(_, site)| site).chain([SiteNo::default()]);
+    for (pool, totals) in sites.flat_map(|site| &table.entry(site).totals.pools) {
+        sums.entry(*pool).or_default().join(totals);
+    }
+    pool_snapshots(table, |pool| Some(sums.get(&pool).copied().unwrap_or_default()))
+}
+
+/// Whether anything is counted at a site.
+fn is_populated(totals: &SiteTotals) -> bool {
+    totals.hosts > 0 || !totals.pools.is_empty()
 }
 
 /// What a snapshot is made from beside the table.
@@ -236,7 +269,7 @@ pub(crate) fn next_snapshot(table: &Table, edition: &Edition<'_>) -> Snapshot {
     };
     let mut sites: Vec<Arc<SiteSnapshot>> = table
         .site_keys()
-        .filter(|(key, no)| table.entry(*no).totals.hosts > 0 || edition.sites.expected(key).is_some())
+        .filter(|(key, no)| is_populated(&table.entry(*no).totals) || edition.sites.expected(key).is_some())
         .map(|(key, no)| make(no, earlier.get(key).copied(), Some(key)))
         .collect();
     sites.sort_by_cached_key(|site| {
@@ -250,7 +283,7 @@ pub(crate) fn next_snapshot(table: &Table, edition: &Edition<'_>) -> Snapshot {
         (grade, Reverse(population.users_seen - population.users_ready), site.key())
     });
     let no_site = make(SiteNo::default(), Some(&edition.before.no_site), None);
-    let organisation = organisation(&sites, &no_site);
+    let organisation = Organisation { pools: all_pools(table), ..organisation(&sites, &no_site) };
     Snapshot {
         number,
         as_of: edition.now,
@@ -298,6 +331,7 @@ fn organisation(sites: &[Arc<SiteSnapshot>], no_site: &Arc<SiteSnapshot>) -> Org
         sum.hosts += site.hosts;
         sum.hosts_quiet += site.hosts_quiet;
         sum.certificates_near_end += site.certificates_near_end;
+        sum.hosts_shared += site.hosts_shared;
         for own in &site.reasons {
             let key = (own.reason.check.to_string(), own.reason.standing, own.reason.in_gate);
             let Some((most, all)) = reasons.get_mut(&key) else {

@@ -7,7 +7,7 @@ use muster_evidence::{Forest, HostName, HostNo, Role};
 use muster_readiness::Standing;
 
 use crate::sites::SiteKey;
-use crate::table::{Row, SiteNo, Table};
+use crate::table::{PoolNo, Row, SiteNo, Table};
 
 /// Which hosts.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,10 @@ pub struct HostQuery {
     pub quiet: bool,
     /// Only hosts whose probe's certificate is near its end, or past it.
     pub certificate_near_end: bool,
+    /// Only machines that more people use than the policy calls shared.
+    pub shared: bool,
+    /// Only machines of this pool.
+    pub pool: Option<PoolNo>,
 }
 
 /// A page of hosts.
@@ -51,6 +55,8 @@ impl HostQuery {
             && self.role.is_none_or(|role| row.roles.contains(role))
             && (!self.quiet || row.quiet)
             && (!self.certificate_near_end || row.certificate_near_end)
+            && (!self.shared || row.shared)
+            && self.pool.is_none_or(|pool| row.pool == Some(pool))
             && self.forest.as_ref().is_none_or(|forest| row.key.forest.as_ref() == Some(forest))
             && (self.name_contains.is_empty() || row.key.name.as_str().contains(&self.name_contains))
     }

@@ -63,7 +63,9 @@ impl Rebuild {
     /// What is missing at a site, in words; `None` once all have answered.
     fn missing(&self, table: &Table, site: SiteNo, expected: Option<&ExpectedSite>) -> Option<String> {
         // An inventory expects domain controllers and endpoints; a backup tells of every host.
-        let is_meant = |row: &&Row| self.restored || row.is_endpoint || row.roles.is_domain_controller();
+        // A machine of a pool may never come back, and whether it does says nothing.
+        let is_meant =
+            |row: &&Row| row.pool.is_none() && (self.restored || row.is_endpoint || row.roles.is_domain_controller());
         let (mut known, mut answered) = (0, 0);
         for row in table.rows_of_site(site, HostNo(0)).filter(is_meant) {
             known += 1;

@@ -21,11 +21,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_evidence::{Forest, HostName, SiteName, SiteRef};
+use muster_evidence::{Forest, HostName, HostPattern, SiteName, SiteRef};
 use muster_proto::v1::SiteOrigin;
 use serde::Deserialize;
-
-use crate::settings::HostPattern;
 
 /// A site's forest and name: what sites are found by. Their `objectGUID`, when known, is an attribute.
 pub type SiteKey = (Forest, SiteName);

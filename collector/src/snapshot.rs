@@ -11,6 +11,7 @@ use muster_readiness::derive::capability::Capability;
 use muster_readiness::{Judgement, Reason, SiteReadiness, Standing, StandingCounts, TallyCounts};
 
 use crate::sites::SiteKey;
+use crate::totals::PoolTotals;
 
 /// The result of one evaluation.
 #[derive(Clone, Debug)]
@@ -70,9 +71,34 @@ pub struct Organisation {
     pub hosts_without_site: u64,
     /// Hosts whose probe's certificate is near its end, or past it.
     pub certificates_near_end: u64,
+    /// Machines that more people use than the policy calls shared.
+    pub hosts_shared: u64,
+    /// Every pool of the policy.
+    pub pools: Vec<PoolSnapshot>,
     /// What unlocks the most users, first; at most 20. Those of one check and standing are taken together over all
     /// sites, and the words are the ones of the site where most users are affected.
     pub top_reasons: Vec<SiteReason>,
+}
+
+/// A pool of non-persistent desktops, which are counted together and not among the endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSnapshot {
+    /// What the policy calls it.
+    pub name: Arc<str>,
+    /// The host names that belong to it.
+    pub hosts: String,
+    /// The site it is limited to; `None`: any.
+    pub site: Option<Arc<str>>,
+    /// Its counters.
+    pub totals: PoolTotals,
+}
+
+impl PoolSnapshot {
+    /// Whether two snapshots tell the same but for the last report, which is news all the time.
+    fn tells_the_same(&self, other: &Self) -> bool {
+        let totals = PoolTotals { last_report: self.totals.last_report, ..other.totals };
+        *self == Self { totals, ..other.clone() }
+    }
 }
 
 /// A site.
@@ -90,12 +116,16 @@ pub struct SiteSnapshot {
     pub reasons: Vec<SiteReason>,
     /// The counters, each check among them in the order of `CHECKS`.
     pub counts: TallyCounts,
-    /// Hosts of any role counted here.
+    /// Hosts of any role counted here, those of pools apart.
     pub hosts: u64,
     /// Hosts of any role that have been silent for three cadences.
     pub hosts_quiet: u64,
     /// Hosts whose probe's certificate is near its end, or past it.
     pub certificates_near_end: u64,
+    /// Machines here that more people use than the policy calls shared.
+    pub hosts_shared: u64,
+    /// The pools with machines here, in the order of the policy.
+    pub pools: Vec<PoolSnapshot>,
     /// The domain controllers that have reported, by name.
     pub dc_rows: Vec<Arc<DcSnapshot>>,
     /// The verdicts about the site itself.
@@ -117,6 +147,9 @@ impl SiteSnapshot {
             && self.counts == other.counts
             && (self.hosts, self.hosts_quiet, self.certificates_near_end)
                 == (other.hosts, other.hosts_quiet, other.certificates_near_end)
+            && self.hosts_shared == other.hosts_shared
+            && self.pools.len() == other.pools.len()
+            && self.pools.iter().zip(&other.pools).all(|(own, other)| own.tells_the_same(other))
             && self.dc_rows.len() == other.dc_rows.len()
             && self.dc_rows.iter().zip(&other.dc_rows).all(|(own, other)| own.tells_the_same(other))
             // Until when a verdict about a site holds moves with every report of its domain controllers.

@@ -472,6 +472,7 @@ impl Core {
         record.operating_system = judging.operating_system;
         record.entra_joined = judging.entra_joined;
         record.counts_as_endpoint = judging.counts_as_endpoint;
+        record.pool = judging.pool;
         record.due_ms = judging.due.map(Timestamp::unix_ms);
         record.policy_revision = policy.revision;
         record.site_revision = site_revision;
@@ -487,6 +488,7 @@ impl Core {
             deltas: deltas(before, (&record, &judging.verdicts)),
             series,
             inventory,
+            forget: false,
         };
         match self.commit(update).await? {
             Applied::Conflict => Ok(None),

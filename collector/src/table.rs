@@ -9,6 +9,8 @@
 //! amount to.
 
 mod installs;
+mod people;
+mod pools;
 mod silence;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -21,6 +23,7 @@ use muster_readiness::derive::capability::Capability;
 use muster_readiness::{CHECKS, CheckSet, Freshness, Judgement, Standing, UserOnHost, UserStanding};
 
 use self::installs::Installs;
+pub use self::pools::PoolNo;
 pub use self::silence::Frame;
 use self::silence::hold;
 use crate::sites::SiteKey;
@@ -176,7 +179,17 @@ pub struct Row {
     certificate: Option<(u32, u32)>,
     /// Whether that certificate is near its end, or past it.
     pub certificate_near_end: bool,
-    /// Silent for three cadences.
+    /// People who were seen here and of whom its reports do not speak any more, with when; mostly nobody.
+    earlier_people: Option<Box<[(Sid, Timestamp)]>>,
+    /// People who were seen here within the policy's time for sharing.
+    pub people: u8,
+    /// Whether that is more than the policy calls shared.
+    pub shared: bool,
+    /// The pool of non-persistent desktops it is counted in; `None` where it counts by itself.
+    pub pool: Option<PoolNo>,
+    /// For a machine of a pool: heard of within the last 24 hours.
+    pub in_use: bool,
+    /// Silent for three cadences; never said of a machine of a pool, whose silence says nothing.
     pub quiet: bool,
     /// Evidence is within the limit of its role.
     pub fresh: bool,
@@ -307,6 +320,8 @@ pub struct Table {
     directory_as_of: BTreeMap<Forest, Timestamp>,
     /// Hosts whose last-seen time is later than the store knows.
     to_checkpoint: Vec<HostNo>,
+    /// The machines of each pool.
+    pooled: BTreeMap<PoolNo, BTreeSet<HostNo>>,
 }
 
 impl Table {
@@ -327,6 +342,7 @@ impl Table {
             frame,
             directory_as_of: BTreeMap::new(),
             to_checkpoint: Vec::new(),
+            pooled: BTreeMap::new(),
         };
         table.add_site(None);
         table
@@ -480,7 +496,7 @@ impl Table {
         for site in self.sites_reading(number, &row) {
             self.bump_facts(site);
         }
-        let mut touched = self.take_out(number, &row.key);
+        let mut touched = self.take_out(number, Some(&row.key));
         touched.extend(row.users.iter().map(|user| user.sid.clone()));
         if self.rows.len() <= slot {
             self.rows.resize_with(slot + 1, || None);
@@ -496,12 +512,28 @@ impl Table {
         if row.roles.is_domain_controller() {
             entry.dcs.insert(number);
         }
+        if let Some(pool) = row.pool {
+            self.pooled.entry(pool).or_default().insert(number);
+        }
         self.rows[slot] = Some(row);
         self.hold(number, now);
         for sid in touched {
             self.count_user(&sid, now);
         }
         Ok(())
+    }
+
+    /// Takes a host out whose record is gone.
+    pub fn remove(&mut self, number: HostNo, now: Timestamp) {
+        if let Some(row) = self.get(number)
+            && row.dc.is_some()
+        {
+            let site = row.site;
+            self.bump_facts(site);
+        }
+        for sid in self.take_out(number, None) {
+            self.count_user(&sid, now);
+        }
     }
 
     /// The sites whose facts change when a row takes the place of what it was.
@@ -528,13 +560,17 @@ impl Table {
         now: Timestamp,
     ) {
         let Some(row) = slot(number).and_then(|slot| self.rows.get_mut(slot)?.as_deref_mut()) else { return };
-        let mut came_back = row.quiet || !row.fresh || row.all_cells().any(|cell| cell.stored != cell.held);
+        let came_into_use = row.pool.is_some() && !row.in_use;
+        let mut came_back =
+            row.quiet || !row.fresh || came_into_use || row.all_cells().any(|cell| cell.stored != cell.held);
         let newer: Vec<_> = users_seen
             .iter()
             .filter_map(|(sid, seen)| {
                 let place = row.users.iter().position(|user| user.sid == *sid && user.seen < *seen)?;
                 // Where a user is counted depends on who saw the user last.
                 came_back |= self.users.get(sid).is_some_and(|entry| entry.hosts.len() > 1 || entry.counted.is_none());
+                // Someone who was away for long may be one of many again.
+                came_back |= row.may_be_shared(&self.frame.policy);
                 Some((place, *seen))
             })
             .collect();
@@ -548,6 +584,11 @@ impl Table {
             self.to_checkpoint.push(number);
         }
         if row.roles.is_domain_controller() {
+            self.dirty.insert(row.site);
+        }
+        if let Some(pool) = row.pool
+            && self.sites[row.site.0 as usize].totals.heard_of(pool, row.last_seen)
+        {
             self.dirty.insert(row.site);
         }
         for (place, seen) in newer {
@@ -610,6 +651,7 @@ impl Table {
     /// Works out anew what silence leaves of every host, after the frame has changed.
     pub(crate) fn reframe(&mut self, frame: Frame, now: Timestamp) {
         self.frame = frame;
+        self.sort_into_pools();
         self.refresh_all(now, |_| true);
     }
 
@@ -669,14 +711,14 @@ impl Table {
         self.dirty.insert(row.site);
     }
 
-    /// Takes a host out. The users it had.
-    fn take_out(&mut self, number: HostNo, new_key: &HostKey) -> BTreeSet<Sid> {
+    /// Takes a host out; `new_key` is what it is found by from now on, if it comes back. The users it had.
+    fn take_out(&mut self, number: HostNo, new_key: Option<&HostKey>) -> BTreeSet<Sid> {
         let taken = slot(number).and_then(|slot| self.rows.get_mut(slot)?.take());
         let Some(row) = taken else { return BTreeSet::new() };
         self.len -= 1;
         self.events.remove(&(row.next_event, number));
         self.installs.forget(&row);
-        if row.key != *new_key {
+        if new_key != Some(&row.key) {
             self.names.remove(&(row.key.name.clone(), number));
         }
         let entry = &mut self.sites[row.site.0 as usize];
@@ -684,6 +726,9 @@ impl Table {
         entry.hosts.remove(&number);
         entry.dcs.remove(&number);
         self.dirty.insert(row.site);
+        if let Some(pool) = row.pool {
+            self.leave_pool(pool, number);
+        }
         for cell in row.all_cells() {
             self.words.give_back(cell.words);
         }
@@ -713,6 +758,7 @@ impl Table {
         };
         let roles: Roles =
             record.roles.iter().filter_map(|role| muster_proto::convert::role_from_wire(*role).ok()).collect();
+        let pool = self.pool_of(&name, site, roles);
         let time = |ms| Timestamp::from_unix_ms(ms).map_err(|_| invalid("time"));
         let mut host_cells = Vec::with_capacity(verdicts.verdicts.len());
         let mut users: BTreeMap<Sid, (Timestamp, Vec<Cell>)> = BTreeMap::new();
@@ -789,6 +835,11 @@ impl Table {
                 (seconds(own.not_before_ms), seconds(own.not_after_ms))
             }),
             certificate_near_end: false,
+            earlier_people: people::earlier(&record.earlier_users),
+            people: 0,
+            shared: false,
+            pool,
+            in_use: false,
             quiet: false,
             fresh: false,
             standing: Standing::NotApplicable,
@@ -839,9 +890,9 @@ impl Table {
         }
     }
 
-    /// A user on one endpoint; `None` on machines that are none, and for accounts that are not people.
+    /// A user on one endpoint or one machine of a pool; `None` on other machines, and for accounts that are not people.
     fn sight(&self, sid: &Sid, host: HostNo) -> Option<UserOnHost> {
-        let row = self.get(host).filter(|row| row.is_endpoint && sid.is_account())?;
+        let row = self.get(host).filter(|row| (row.is_endpoint || row.pool.is_some()) && sid.is_account())?;
         let user = row.users.iter().find(|user| user.sid == *sid)?;
         let (mut blocked, mut unknown) = (CheckSet::default(), CheckSet::default());
         for cell in row.cells.iter().chain(&user.cells).filter(|cell| self.frame.counts_for_users(cell)) {

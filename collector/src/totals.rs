@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use muster_evidence::Timestamp;
 use muster_proto::v1;
-use muster_readiness::{HostStanding, Standing, Tally, UserStanding};
+use muster_readiness::{HostStanding, Standing, StandingCounts, Tally, UserStanding};
 
 use crate::store::CounterDelta;
-use crate::table::Row;
+use crate::table::{PoolNo, Row};
 use crate::verdict::standing_from_wire;
 
 /// Counters of a site.
@@ -31,14 +31,60 @@ pub struct SiteTotals {
     pub entra_joined: u64,
     /// Endpoints of which it is known how they are joined.
     pub join_known: u64,
+    /// Machines that many people use.
+    pub hosts_shared: u64,
+    /// Non-persistent desktops, which are counted here and nowhere else.
+    pub pools: BTreeMap<PoolNo, PoolTotals>,
     /// How many cells of a check stand so since then, in seconds since 1970; those that are neither ready nor beside
     /// the point.
     since: BTreeMap<(u8, Standing, i64), u32>,
 }
 
+/// Counters of a pool at a site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolTotals {
+    /// Machines of which something is kept.
+    pub kept: u64,
+    /// Those heard of within the last 24 hours, by what they stand at.
+    pub seen: StandingCounts,
+    /// When one of them was last heard of; `None` where that is not known.
+    pub last_report: Option<Timestamp>,
+}
+
+impl PoolTotals {
+    /// Adds another's counts.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.kept += other.kept;
+        self.seen.add(&other.seen);
+        self.last_report = self.last_report.max(other.last_report);
+    }
+}
+
+const fn count_of(counts: &mut StandingCounts, standing: Standing) -> &mut u64 {
+    match standing {
+        Standing::Ready => &mut counts.ready,
+        Standing::Advisory => &mut counts.advisory,
+        Standing::Blocked => &mut counts.blocked,
+        Standing::Unknown => &mut counts.unknown,
+        Standing::NotApplicable => &mut counts.not_applicable,
+    }
+}
+
 impl SiteTotals {
     /// Adds a host's share.
     pub(crate) fn add(&mut self, row: &Row) {
+        if let Some(pool) = row.pool {
+            let own = self.pools.entry(pool).or_default();
+            own.kept += 1;
+            own.last_report = own.last_report.max(Some(row.last_seen));
+            if row.in_use {
+                *count_of(&mut own.seen, row.standing) += 1;
+            }
+            // Whom domain controllers must please is settled by one such machine, and they sign in like any other.
+            self.entra_joined += u64::from(row.is_endpoint && row.entra_joined == Some(true));
+            return;
+        }
+        self.hosts_shared += u64::from(row.shared);
         if let Some(standing) = standing_of(row) {
             self.tally.add_host(&standing);
         }
@@ -57,6 +103,20 @@ impl SiteTotals {
 
     /// Takes out what was added for the same row.
     pub(crate) fn take(&mut self, row: &Row) {
+        if let Some(pool) = row.pool {
+            if let Some(own) = self.pools.get_mut(&pool) {
+                own.kept -= 1;
+                if row.in_use {
+                    *count_of(&mut own.seen, row.standing) -= 1;
+                }
+                if own.kept == 0 {
+                    self.pools.remove(&pool);
+                }
+            }
+            self.entra_joined -= u64::from(row.is_endpoint && row.entra_joined == Some(true));
+            return;
+        }
+        self.hosts_shared -= u64::from(row.shared);
         if let Some(standing) = standing_of(row) {
             self.tally.remove_host(&standing);
         }
@@ -75,6 +135,21 @@ impl SiteTotals {
                     self.since.remove(&key);
                 }
             }
+        }
+    }
+
+    /// Notes that a machine of a pool was heard of. Whether that is later than what was known.
+    pub(crate) fn heard_of(&mut self, pool: PoolNo, at: Timestamp) -> bool {
+        let Some(own) = self.pools.get_mut(&pool) else { return false };
+        let is_later = own.last_report < Some(at);
+        own.last_report = own.last_report.max(Some(at));
+        is_later
+    }
+
+    /// Forgets when the pools were last heard of, before all their machines are added anew.
+    pub(crate) fn forget_last_reports(&mut self) {
+        for own in self.pools.values_mut() {
+            own.last_report = None;
         }
     }
 
@@ -121,10 +196,13 @@ fn sinces(row: &Row) -> impl Iterator<Item = (u8, Standing, i64)> {
 /// The counters of one host, as they are kept in the store: hosts, and verdicts by check and standing, per site.
 ///
 /// Names are made of forest, site, check and standing, separated by tabs, which none of them can contain; hosts
-/// without a site count under an empty forest and site.
+/// without a site count under an empty forest and site. A machine of a pool counts under the pool's name alone.
 pub fn counters_of(record: &v1::HostRecord, verdicts: &v1::VerdictRecord) -> BTreeMap<String, i64> {
     let site = record.site.clone().unwrap_or_default();
     let place = format!("{}\t{}", site.forest, site.name);
+    if !record.pool.is_empty() {
+        return BTreeMap::from([(format!("{place}\tpool\t{}", record.pool), 1)]);
+    }
     let mut counters = BTreeMap::from([(format!("{place}\thosts"), 1)]);
     for verdict in verdicts.verdicts.iter().filter_map(|stored| stored.verdict.as_ref()) {
         if let Some(standing) = standing_from_wire(verdict.standing) {
@@ -147,6 +225,12 @@ pub fn deltas(
     }
     changes.retain(|_, by| *by != 0);
     changes.into_iter().map(|(counter, by)| CounterDelta { counter, by }).collect()
+}
+
+/// What changes in the store's counters when a host's record goes.
+pub fn deltas_of_the_gone(record: &v1::HostRecord, verdicts: &v1::VerdictRecord) -> Vec<CounterDelta> {
+    let counters = counters_of(record, verdicts).into_iter();
+    counters.map(|(counter, by)| CounterDelta { counter, by: -by }).collect()
 }
 
 #[cfg(test)]

@@ -192,10 +192,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: WaiveCommand,
     },
-    /// Writes every host, or every site, for other programs.
+    /// Writes every host, every site, or every pool of non-persistent desktops, for other programs.
     Export {
         /// What to write.
-        #[arg(value_parser = PossibleValuesParser::new(["hosts", "sites"]), default_value = "hosts")]
+        #[arg(value_parser = PossibleValuesParser::new(["hosts", "sites", "pools"]), default_value = "hosts")]
         what: String,
         /// How to write it; CSV if not said.
         // The same option as the global one, so that its place on the command line does not matter.
@@ -245,6 +245,12 @@ pub(crate) struct HostsArgs {
     /// Only hosts whose probe's certificate is near its end, or past it.
     #[arg(long)]
     pub(crate) certificate_near_end: bool,
+    /// Only machines that more people use than the policy calls shared.
+    #[arg(long)]
+    pub(crate) shared: bool,
+    /// Only machines of this pool of non-persistent desktops.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) pool: String,
     /// At most this many; 0 for all.
     #[arg(long, default_value_t = 50)]
     pub(crate) limit: u32,

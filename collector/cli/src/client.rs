@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 
 use crate::model::{
     AppliedPolicy, Certificate, Change, CheckCounts, Counts, Dc, DirectoryKeys, Evidence, HostDetail, HostSummary,
-    HostUser, Hosts, Organisation, Plan, Policy, Reason, Site, SiteChange, SiteDetail, Sites, Time, Transition,
+    HostUser, Hosts, Organisation, Plan, Policy, Pool, Reason, Site, SiteChange, SiteDetail, Sites, Time, Transition,
     Transitions, User, UserEndpoint, Verdict, Waiver,
 };
 
@@ -127,6 +127,8 @@ pub(crate) struct HostFilter {
     pub(crate) name_contains: String,
     pub(crate) quiet: bool,
     pub(crate) certificate_near_end: bool,
+    pub(crate) shared: bool,
+    pub(crate) pool: String,
 }
 
 /// Which transitions to list.
@@ -193,6 +195,8 @@ impl Client {
             hosts_quiet: answer.hosts_quiet,
             hosts_without_site: answer.hosts_without_site,
             certificates_near_end: answer.certificates_near_end,
+            hosts_shared: answer.hosts_shared,
+            pools: answer.pools.into_iter().map(pool).collect(),
             top_reasons: answer.top_reasons.into_iter().map(reason).collect(),
         })
     }
@@ -250,6 +254,8 @@ impl Client {
             name_contains: filter.name_contains.clone(),
             quiet: filter.quiet,
             certificate_near_end: filter.certificate_near_end,
+            shared: filter.shared,
+            pool: filter.pool.clone(),
             page_size,
             page_token,
         };
@@ -339,6 +345,7 @@ impl Client {
             base_revision: answer.base_revision,
             problems: answer.problems,
             verdicts_changed: answer.verdicts_changed,
+            hosts_pooled_otherwise: answer.hosts_pooled_otherwise,
             sites_changed: answer
                 .sites_changed
                 .into_iter()
@@ -426,8 +433,15 @@ fn site(message: v1::Site) -> Site {
         dcs_reporting: message.dcs_reporting,
         dcs_fresh: message.dcs_fresh,
         qualifiers: message.qualifiers,
+        hosts_shared: message.hosts_shared,
+        pools: message.pools.into_iter().map(pool).collect(),
         reasons: message.reasons.into_iter().map(reason).collect(),
     }
+}
+
+fn pool(message: v1::Pool) -> Pool {
+    let v1::Pool { name, pattern, site, seen, kept, last_report_ms } = message;
+    Pool { name, pattern, limited_to: some(site), seen: counts(seen), kept, last_report: last_report_ms.map(Time) }
 }
 
 fn reason(message: v1::SiteReason) -> Reason {
@@ -501,6 +515,9 @@ fn host_summary(message: v1::HostSummary) -> HostSummary {
         certificate_not_after: message.certificate_not_after_ms.map(Time),
         certificate_near_end: message.certificate_near_end,
         clock_ahead_ms: message.clock_ahead_ms,
+        people: message.people,
+        shared: message.shared,
+        pool: some(message.pool),
     }
 }
 

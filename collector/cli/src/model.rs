@@ -40,6 +40,8 @@ pub(crate) struct Organisation {
     pub(crate) hosts_without_site: u64,
     /// Hosts whose probe's certificate is near its end, or past it.
     pub(crate) certificates_near_end: u64,
+    pub(crate) hosts_shared: u64,
+    pub(crate) pools: Vec<Pool>,
     pub(crate) top_reasons: Vec<Reason>,
 }
 
@@ -73,7 +75,31 @@ pub(crate) struct Site {
     pub(crate) dcs_reporting: u64,
     pub(crate) dcs_fresh: u64,
     pub(crate) qualifiers: Vec<String>,
+    /// Machines that more people use than the policy calls shared.
+    pub(crate) hosts_shared: u64,
+    pub(crate) pools: Vec<Pool>,
     pub(crate) reasons: Vec<Reason>,
+}
+
+/// Non-persistent desktops, counted together and among no endpoints.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Pool {
+    pub(crate) name: String,
+    /// The host names that belong to it.
+    pub(crate) pattern: String,
+    /// The only site it has machines in; `null`: any.
+    pub(crate) limited_to: Option<String>,
+    /// Those heard of within the last 24 hours.
+    pub(crate) seen: Counts,
+    pub(crate) kept: u64,
+    pub(crate) last_report: Option<Time>,
+}
+
+impl Pool {
+    /// Those heard of within the last 24 hours, whatever they stand at.
+    pub(crate) const fn seen_total(&self) -> u64 {
+        self.seen.total() + self.seen.not_applicable
+    }
 }
 
 /// One reason why something is not ready.
@@ -172,6 +198,11 @@ pub(crate) struct HostSummary {
     pub(crate) certificate_near_end: bool,
     /// How far its clock is ahead of the collector's; 0 within five minutes.
     pub(crate) clock_ahead_ms: i64,
+    /// People who signed in within the time that the policy looks back for sharing.
+    pub(crate) people: u32,
+    pub(crate) shared: bool,
+    /// The pool it is counted in; `null` where it counts by itself.
+    pub(crate) pool: Option<String>,
 }
 
 /// The certificate of a host's probe.
@@ -304,6 +335,7 @@ pub(crate) struct Plan {
     pub(crate) base_revision: u64,
     pub(crate) problems: Vec<String>,
     pub(crate) verdicts_changed: u64,
+    pub(crate) hosts_pooled_otherwise: u64,
     pub(crate) sites_changed: Vec<SiteChange>,
 }
 
@@ -378,7 +410,7 @@ mod tests {
 /// Answers as they come from a collector, for the tests of what is printed of them.
 #[cfg(test)]
 pub(crate) mod samples {
-    use super::{Counts, Reason, Site, Time, Verdict};
+    use super::{Counts, Pool, Reason, Site, Time, Verdict};
 
     /// A site that is held up.
     pub(crate) fn site(name: &str) -> Site {
@@ -399,7 +431,21 @@ pub(crate) mod samples {
             dcs_reporting: 2,
             dcs_fresh: 1,
             qualifiers: vec!["coverage not known".to_owned()],
+            hosts_shared: 2,
+            pools: vec![pool("vdi")],
             reasons: vec![reason("dc.cert-validity"), reason("key.registration")],
+        }
+    }
+
+    /// A pool in use.
+    pub(crate) fn pool(name: &str) -> Pool {
+        Pool {
+            name: name.to_owned(),
+            pattern: format!("{name}-*.corp.example"),
+            limited_to: None,
+            seen: Counts { ready: 40, blocked: 2, ..Counts::default() },
+            kept: 57,
+            last_report: Some(Time(1_772_499_000_000)),
         }
     }
 

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
-use crate::model::{Counts, Reason, Time, Verdict};
+use crate::model::{Counts, Pool, Reason, Time, Verdict};
 
 /// Width used where there is no terminal.
 const WIDTH_WITHOUT_TERMINAL: u16 = 120;
@@ -282,6 +282,33 @@ impl Out {
     }
 }
 
+impl Out {
+    /// Pools of non-persistent desktops, which count among no endpoints.
+    pub(crate) fn pools(&self, pools: &[Pool]) -> String {
+        let mut table =
+            self.table(&["POOL", "SEEN\nIN 24 H", "BLOCKED", "UNKNOWN", "ADVISORY", "READY", "LAST REPORT", "HOSTS"]);
+        for pool in pools {
+            let count = |count: u64| Cell::new(if count == 0 { "-".to_owned() } else { count.to_string() });
+            let mut hosts = pool.pattern.clone();
+            if let Some(site) = &pool.limited_to {
+                let _ = write!(hosts, " at {site}");
+            }
+            table.add_row([
+                Cell::new(&pool.name),
+                count(pool.seen_total()),
+                count(pool.seen.blocked),
+                count(pool.seen.unknown),
+                count(pool.seen.advisory),
+                count(pool.seen.ready),
+                Cell::new(pool.last_report.map_or_else(|| "never".to_owned(), |at| self.age(at))),
+                Cell::new(hosts),
+            ]);
+        }
+        self.keep_whole(&mut table, &[1, 2, 3, 4, 5, 0, 6]);
+        table.trim_fmt()
+    }
+}
+
 /// A number of things: `1 site`, `2 sites`.
 pub(crate) fn of(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
@@ -392,7 +419,8 @@ mod tests {
         let verdicts = [samples::verdict("blocked"), samples::verdict("unknown"), samples::verdict("ready")];
         for width in [60, 80, 100, 120, 200] {
             let out = Out::of_width(width);
-            for text in [out.reasons(&reasons), out.verdicts(&verdicts, true)] {
+            let pools = [samples::pool("vdi"), samples::pool("call-centre-rotterdam")];
+            for text in [out.reasons(&reasons), out.verdicts(&verdicts, true), out.pools(&pools)] {
                 let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
                 assert!(longest <= usize::from(width), "{longest} of {width}:\n{text}");
             }

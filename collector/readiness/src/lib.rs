@@ -25,7 +25,10 @@ pub use crate::check::{
 pub use crate::facts::{DcState, Facts, ForestFacts, HostFacts, KeyInventory, SiteFacts};
 pub use crate::freshness::{Freshness, held, is_stale, stale_at};
 pub use crate::judge::{judge, judge_site};
-pub use crate::policy::{InvalidPolicy, Policy, SiteOverride, SitePolicy, TrustType};
+pub use crate::policy::{
+    InvalidPolicy, LONGEST_SHARED_DAYS, POOL_SEEN_HOURS, Policy, Pool, PoolPolicy, Pools, SiteOverride, SitePolicy,
+    TrustType,
+};
 pub use crate::rollup::{
     CheckCounts, CheckSet, Coverage, Gate, HostStanding, Population, Reason, Rollout, SilentDc, SiteReadiness,
     StandingCounts, Tally, TallyCounts, UserOnHost, UserStanding, counts, rollup,

@@ -3,12 +3,27 @@
 //! There is no file format here: the structures derive serde, and whoever reads a text chooses one. A policy that
 //! [`Policy::validate`] finds nothing wrong with can be judged by; nothing downstream checks a number again.
 
+mod pool;
+
 use std::collections::BTreeMap;
 
-use muster_evidence::{Guid, SiteRef, Timestamp};
+use muster_evidence::{Guid, SiteRef, Timestamp, limits};
 use serde::{Deserialize, Serialize};
 
+pub use self::pool::{Pool, PoolPolicy, Pools};
 use crate::check::{CHECKS, nearest_check};
+
+/// The longest time over which the people of a machine can be counted, in days: who was seen before that is not kept.
+pub const LONGEST_SHARED_DAYS: u32 = 90;
+
+/// The greatest number of people above which a machine can be listed as shared: one less than are told apart.
+const MOST_SHARED_USERS: u32 = 23;
+
+const _: () =
+    assert!(MOST_SHARED_USERS as usize + 1 == limits::USERS_PER_HOST, "a host's people must be able to exceed it");
+
+/// Hours within which a machine of a pool must have been heard of to be counted in it.
+pub const POOL_SEEN_HOURS: i64 = 24;
 
 /// Everything that can be set about judging.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +63,15 @@ pub struct Policy {
     pub replication_minutes: u32,
     /// A user counts at a site if seen there within this time, in days.
     pub user_seen_days: u32,
+    /// A machine that more people than this sign in to is listed as shared...
+    pub shared_users_above: u32,
+    /// ...if they do so within this time, in days.
+    pub shared_seen_days: u32,
+    /// How long something is kept of a machine of a pool that is heard of no more, in days.
+    pub pool_kept_days: u32,
+    /// Of how many machines of a pool something is kept; of more, those heard of longest ago are forgotten first. Those
+    /// heard of within the last 24 hours stay.
+    pub pool_kept_hosts: u32,
     /// Share of the users seen who must be ready for `Go`, in percent.
     pub ready_share_percent: u32,
     /// Share of the expected endpoints that must have fresh evidence, in percent.
@@ -60,6 +84,8 @@ pub struct Policy {
     pub required_checks: Vec<String>,
     /// Checks that are not judged at all.
     pub disabled_checks: Vec<String>,
+    /// Non-persistent desktops, which count among no endpoints. A machine belongs to the first pool that matches.
+    pub pools: Vec<PoolPolicy>,
     /// What differs at single sites, by the site's name or by `forest/name`.
     pub sites: BTreeMap<String, SiteOverride>,
 }
@@ -132,12 +158,17 @@ impl Default for Policy {
             sync_cycle_minutes: 10,
             replication_minutes: 15,
             user_seen_days: 30,
+            shared_users_above: 10,
+            shared_seen_days: 30,
+            pool_kept_days: 30,
+            pool_kept_hosts: 20_000,
             ready_share_percent: 90,
             coverage_least_percent: 80,
             expected_trust: TrustType::KeyTrust,
             expected_tenant: None,
             required_checks: Vec::new(),
             disabled_checks: Vec::new(),
+            pools: Vec::new(),
             sites: BTreeMap::new(),
         }
     }
@@ -186,6 +217,22 @@ pub enum InvalidPolicy {
         /// Its number.
         upper_found: u32,
     },
+    /// There are more pools than are compared with every name.
+    #[error("{found} pools (at most {most} are allowed)")]
+    TooManyPools {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A pool cannot be matched against, or not told from another.
+    #[error("pool `{pool}`: {problem}")]
+    Pool {
+        /// Its name, or its place where it has none.
+        pool: String,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 fn suggestion(nearest: Option<&'static str>) -> String {
@@ -223,6 +270,11 @@ impl Policy {
             ("sync_cycle_minutes", self.sync_cycle_minutes, 1, 24 * 60),
             ("replication_minutes", self.replication_minutes, 0, 7 * 24 * 60),
             ("user_seen_days", self.user_seen_days, 1, 365),
+            // A host's people are told apart up to a bound, so that only less than that can be exceeded.
+            ("shared_users_above", self.shared_users_above, 1, MOST_SHARED_USERS),
+            ("shared_seen_days", self.shared_seen_days, 1, LONGEST_SHARED_DAYS),
+            ("pool_kept_days", self.pool_kept_days, 1, 365),
+            ("pool_kept_hosts", self.pool_kept_hosts, 100, 1_000_000),
             ("ready_share_percent", self.ready_share_percent, 1, 100),
             ("coverage_least_percent", self.coverage_least_percent, 1, 100),
         ];
@@ -260,6 +312,7 @@ impl Policy {
                 }
             }
         }
+        pool::validate(&self.pools, &mut problems);
         problems
     }
 
@@ -373,11 +426,15 @@ mod tests {
             sync_cycle_minutes: 0,
             replication_minutes: u32::MAX,
             user_seen_days: 0,
+            shared_users_above: 24,
+            shared_seen_days: 91,
+            pool_kept_days: 0,
+            pool_kept_hosts: 99,
             ready_share_percent: 0,
             coverage_least_percent: 0,
             ..Policy::default()
         };
-        assert_eq!(zero.validate().len(), 18);
+        assert_eq!(zero.validate().len(), 22);
     }
 
     #[test]

@@ -46,6 +46,16 @@ pub(super) fn apply(draft: &mut Draft<'_>, update: HostUpdate) -> Result<Applied
     if before.as_ref().map_or(0, |record| record.revision) != update.from_revision {
         return Ok(Applied::Conflict);
     }
+    if update.forget {
+        if let Some(record) = before {
+            forget(draft, host, &record)?;
+        }
+        for delta in &update.deltas {
+            count(draft, delta)?;
+        }
+        let last_transition = append(draft, None, update.transitions)?;
+        return Ok(Applied::Committed { last_transition });
+    }
     let record = v1::HostRecord { revision: update.from_revision + 1, ..update.record };
     if let Some(due_ms) = before.and_then(|record| record.due_ms)
         && record.due_ms != Some(due_ms)
@@ -76,6 +86,35 @@ pub(super) fn apply(draft: &mut Draft<'_>, update: HostUpdate) -> Result<Applied
     }
     let last_transition = append(draft, Some(host), update.transitions)?;
     Ok(Applied::Committed { last_transition })
+}
+
+/// Removes everything that lies under a host's number, and its name.
+fn forget(draft: &mut Draft<'_>, host: HostNo, record: &v1::HostRecord) -> Result<(), StoreError> {
+    let mut stale = vec![key::host(host), key::verdicts(host)];
+    if let Some(due_ms) = record.due_ms {
+        stale.push(key::due(due_ms, host));
+    }
+    for range in [key::bodies(host), key::host_transitions(host), key::all_series(host)] {
+        stale.extend(keys(draft, &range)?);
+    }
+    let identity = record.identity.as_ref();
+    if let Some(name) = identity.and_then(|identity| identity.name.parse().ok()) {
+        // A host that learnt its forest later is found without one as well.
+        let forest = identity.and_then(|identity| identity.forest.as_ref()?.parse().ok());
+        for found_by in
+            [HostKey { forest, name }].into_iter().flat_map(|own| [HostKey { forest: None, ..own.clone() }, own])
+        {
+            let at = key::name(&found_by);
+            // The name may be another host's by now.
+            if read::<u64>(draft, &at)? == Some(host.0) {
+                stale.push(at);
+            }
+        }
+    }
+    for at in stale {
+        draft.erase(at)?;
+    }
+    Ok(())
 }
 
 /// Appends transitions. The number of the last one there is.

@@ -70,6 +70,9 @@ pub struct HostUpdate {
     pub series: Vec<(u32, v1::SeriesRecord)>,
     /// Parts of inventories to merge.
     pub inventory: Vec<InventoryUpdate>,
+    /// The host is forgotten: everything under its number and name goes, and of the rest of the change only counters
+    /// and transitions are taken. Its number is not given out again; transitions of it stay in the list of all.
+    pub forget: bool,
 }
 
 /// A change of one counter.

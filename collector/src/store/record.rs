@@ -329,6 +329,10 @@ pub(super) mod key {
         join(prefix::SERIES, &[&host.0.to_be_bytes(), &series.to_be_bytes()])
     }
 
+    pub(in super::super) fn all_series(host: HostNo) -> Range {
+        below(join(prefix::SERIES, &[&host.0.to_be_bytes()]))
+    }
+
     /// A forest's inventory from one source. Hashed as a whole, so that the keys of its items stay short.
     fn inventory_id(forest: &str, source: &str) -> [u8; 16] {
         let hash = Sha256::digest(format!("{forest}\0{source}"));

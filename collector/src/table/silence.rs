@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use muster_evidence::Timestamp;
-use muster_readiness::{CHECKS, Check, Freshness, Policy, Scope, Severity, Standing};
+use muster_readiness::{CHECKS, Check, Freshness, POOL_SEEN_HOURS, Policy, Pools, Scope, Severity, Standing};
 
 use super::{Cell, Roles, Row};
 use crate::settings::Cadences;
@@ -29,6 +29,8 @@ pub struct Frame {
     /// Until when an earlier process was listening: silence after it was the collector's own, until a cadence has
     /// passed.
     pub listened_until: Timestamp,
+    /// The pools of the policy.
+    pub pools: Arc<Pools>,
     /// Which checks count towards readiness, in the order of `CHECKS`.
     counted: Vec<bool>,
 }
@@ -44,7 +46,8 @@ impl Frame {
     ) -> Self {
         let counted = |check: &&dyn Check| check.severity() != Severity::Informative && policy.requires(check.id());
         let counted = CHECKS.iter().map(counted).collect();
-        Self { policy, policy_revision, cadences, started_at, listened_until, counted }
+        let pools = Arc::new(Pools::of(&policy));
+        Self { policy, policy_revision, cadences, started_at, listened_until, pools, counted }
     }
 
     /// The frame under another policy.
@@ -95,7 +98,9 @@ pub(super) fn hold(row: &mut Row, frame: &Frame, directory_as_of: Option<Timesta
     };
 
     let quiet_at = row.last_seen.plus_ms(frame.cadence_ms(row.roles).saturating_mul(QUIET_CADENCES) + 1);
-    row.quiet = ends(quiet_at);
+    let is_pooled = row.pool.is_some();
+    row.quiet = !is_pooled && ends(quiet_at);
+    row.in_use = is_pooled && !ends(row.last_seen.plus_ms(POOL_SEEN_HOURS * 3_600_000 + 1));
     let own = if row.roles.is_domain_controller() { Freshness::DomainController } else { Freshness::Endpoint };
     row.fresh = !ends(row.last_seen.plus_ms(own.limit_ms(policy) + 1));
 
@@ -157,6 +162,16 @@ pub(super) fn hold(row: &mut Row, frame: &Frame, directory_as_of: Option<Timesta
     row.worst = worst.map(|(_, check)| check);
     for user in &row.users {
         ends(user.seen.plus_days(policy.user_seen_days.into()).plus_ms(1));
+    }
+    let leaves = |seen: Timestamp| seen.plus_days(policy.shared_seen_days.into()).plus_ms(1);
+    let people = row.people_seen().filter(|seen| horizon < leaves(*seen)).count();
+    row.people = u8::try_from(people).unwrap_or(u8::MAX);
+    // Only fewer people follow from silence, so whoever is not among many need not be looked at again for it.
+    row.shared = !is_pooled && !row.roles.is_domain_controller() && people > policy.shared_users_above as usize;
+    if row.shared {
+        for seen in row.people_seen() {
+            ends(leaves(seen));
+        }
     }
     // While silence is the collector's own, time stands still for the host; then all of it counts at once.
     grace_ends.map_or(next, Timestamp::unix_ms).min(near_end)

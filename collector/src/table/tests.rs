@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use crate::clock::Clock;
 use crate::fixture::{Lab, Machine, joined, kdc_certificate, tpm};
+use crate::snapshot::PoolSnapshot;
 use crate::table::user_sight;
 use crate::totals::counters_of;
 use crate::verdict::judgement_from_stored;
@@ -34,7 +35,12 @@ enum Event {
     Wait(i64),
     /// Whatever is due is judged.
     Judge,
+    /// A policy with one of [`POOLS`] comes into force.
+    Pools(usize),
 }
+
+/// Pools of policies, as `hosts` patterns.
+const POOLS: [&[&str]; 4] = [&[], &["pc1.*"], &["pc2.*", "pc*"], &["pc4.*", "dc*"]];
 
 fn events() -> impl Strategy<Value = Vec<(usize, Event)>> {
     let event = prop_oneof![
@@ -46,6 +52,7 @@ fn events() -> impl Strategy<Value = Vec<(usize, Event)>> {
         2 => (0..3_u8).prop_map(Event::Certificate),
         2 => prop_oneof![1..120_i64, 1..40_000_i64].prop_map(Event::Wait),
         1 => Just(Event::Judge),
+        1 => (0..POOLS.len()).prop_map(Event::Pools),
     ];
     prop::collection::vec((0..6_usize, event), 1..60)
 }
@@ -72,7 +79,7 @@ fn change(machine: &mut Machine, event: Event) {
             let certificate = kdc_certificate(machine.name(), &known[..usize::from(usages).min(2)]);
             machine.certificate(certificate);
         }
-        Event::Report | Event::Certificate(_) | Event::Wait(_) | Event::Judge => {}
+        Event::Report | Event::Certificate(_) | Event::Wait(_) | Event::Judge | Event::Pools(_) => {}
     }
 }
 
@@ -81,6 +88,18 @@ fn change(machine: &mut Machine, event: Event) {
 struct Folded {
     counts: TallyCounts,
     hosts: u64,
+    /// Pool by name: machines kept, and those of 24 hours by standing.
+    pools: BTreeMap<String, (u64, StandingCounts)>,
+}
+
+/// The first pool in force that has a machine of that name; domain controllers are in none.
+fn pool_of(name: &str, pools: &[&str]) -> Option<String> {
+    let of_pool = |pattern: &&&str| name.starts_with(pattern.trim_end_matches('*'));
+    pools.iter().find(of_pool).filter(|_| !name.starts_with("dc")).map(|pattern| pool_name(pattern))
+}
+
+fn pool_name(pattern: &str) -> String {
+    format!("p-{}", pattern.trim_end_matches(['.', '*']))
 }
 
 /// Counts everything anew from what is stored: verdict by verdict, with `held` and the constructors of the rules, and
@@ -89,7 +108,9 @@ async fn fold(
     lab: &Lab,
     last_seen: &BTreeMap<HostNo, Timestamp>,
     sights: &BTreeMap<(HostNo, Sid), Timestamp>,
+    pools: &[&str],
 ) -> BTreeMap<String, Folded> {
+    let mut pooled: BTreeMap<String, BTreeMap<String, (u64, StandingCounts)>> = BTreeMap::new();
     let (now, policy, cadences) = (lab.clock.now(), Policy::default(), crate::settings::Cadences::default());
     let mut tallies: BTreeMap<String, (Tally, u64)> = BTreeMap::new();
     let mut users: BTreeMap<Sid, Vec<UserOnHost>> = BTreeMap::new();
@@ -115,10 +136,26 @@ async fn fold(
             .collect();
         let site = stored.record.site.as_ref().map(|site| site.name.clone()).unwrap_or_default();
         site_of.insert(stored.number, site.clone());
-        let name = stored.record.identity.as_ref().unwrap().name.parse().unwrap();
-        let (tally, hosts) = tallies.entry(site).or_default();
-        tally.add_host(&HostStanding::new(name, &judgements, is_dc, quiet, &policy));
-        *hosts += 1;
+        let name = stored.record.identity.as_ref().unwrap().name.clone();
+        let pool = pool_of(&name, pools);
+        let quiet = quiet && pool.is_none();
+        let host = HostStanding::new(name.parse().unwrap(), &judgements, is_dc, quiet, &policy);
+        let (tally, hosts) = tallies.entry(site.clone()).or_default();
+        match pool {
+            None => {
+                tally.add_host(&host);
+                *hosts += 1;
+            }
+            Some(pool) => {
+                let (kept, in_use) = pooled.entry(site).or_default().entry(pool).or_default();
+                *kept += 1;
+                if now.ms_since(seen) <= 24 * 3_600_000 {
+                    let mut alone = Tally::default();
+                    alone.add_host(&host);
+                    in_use.add(&alone.counts.endpoints);
+                }
+            }
+        }
         let sids: BTreeSet<Sid> =
             stored.record.observations.iter().filter_map(user_sight).map(|(sid, _)| sid).collect();
         for sid in sids.iter().filter(|_| !is_dc) {
@@ -138,7 +175,10 @@ async fn fold(
             tallies.entry(site_of[&user.counted_at].clone()).or_default().0.add_user(&user);
         }
     }
-    let folded = |(site, (tally, hosts)): (String, (Tally, u64))| (site, Folded { counts: tally.counts, hosts });
+    let folded = |(site, (tally, hosts)): (String, (Tally, u64))| {
+        let pools = pooled.remove(&site).unwrap_or_default();
+        (site, Folded { counts: tally.counts, hosts, pools })
+    };
     tallies.into_iter().map(folded).collect()
 }
 
@@ -154,8 +194,15 @@ async fn run(events: Vec<(usize, Event)>) {
     ];
     let mut last_seen: BTreeMap<HostNo, Timestamp> = BTreeMap::new();
     let mut sights: BTreeMap<(HostNo, Sid), Timestamp> = BTreeMap::new();
+    let mut pools = POOLS[0];
     for (place, event) in events {
         match event {
+            Event::Pools(place) => {
+                pools = POOLS[place];
+                let text =
+                    |pattern: &&str| format!("[[pools]]\nname = \"{}\"\nhosts = \"{pattern}\"\n", pool_name(pattern));
+                lab.core.apply_policy(&pools.iter().map(text).collect::<String>(), 0, "anna").await.unwrap();
+            }
             Event::Wait(minutes) => lab.clock.advance_ms(minutes * 60_000),
             Event::Judge => while lab.core.judge_waiting().await > 0 {},
             _ => {
@@ -173,10 +220,12 @@ async fn run(events: Vec<(usize, Event)>) {
         lab.core.tick();
     }
     let snapshot = lab.core.publish_now().await.unwrap();
-    let mut expected = fold(&lab, &last_seen, &sights).await;
+    let mut expected = fold(&lab, &last_seen, &sights, pools).await;
     for site in snapshot.sites.iter().chain([&snapshot.no_site]) {
         let name = site.site.as_ref().map(|site| site.name.to_string()).unwrap_or_default();
-        let found = Folded { counts: site.counts.clone(), hosts: site.hosts };
+        let counted = |pool: &PoolSnapshot| (pool.name.to_string(), (pool.totals.kept, pool.totals.seen));
+        let pools = site.pools.iter().map(counted).collect();
+        let found = Folded { counts: site.counts.clone(), hosts: site.hosts, pools };
         assert_eq!(found, expected.remove(&name).unwrap_or_default(), "site {name}");
     }
     assert!(expected.is_empty());

@@ -24,7 +24,7 @@ use crate::sites::SiteKey;
 use crate::snapshot::{SiteSnapshot, Snapshot};
 use crate::status::{of_policy, of_store};
 use crate::store::StoredHost;
-use crate::table::judged_at;
+use crate::table::{PoolNo, judged_at};
 use crate::verdict::{standing_from_wire, standing_to_wire};
 
 /// Sites in a page where the request does not say.
@@ -107,6 +107,22 @@ impl Api {
             return Ok(None);
         }
         Ok(self.find_site(forest, name)?.key())
+    }
+
+    /// The pool that a filter names; an empty text filters nothing.
+    fn pool_filter(&self, name: &str) -> Result<Option<PoolNo>, Status> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let pools = self.core.read(|table| Arc::clone(&table.frame().pools));
+        let found = pools.named(name).and_then(PoolNo::new).map(Some);
+        found.ok_or_else(|| {
+            let name: String = name.chars().take(64).collect();
+            match nearest(&name, pools.iter().map(|pool| pool.name.as_ref())) {
+                Some(near) => Status::not_found(format!("the policy has no pool `{name}` (did you mean `{near}`?)")),
+                None => Status::not_found(format!("the policy has no pool `{name}`")),
+            }
+        })
     }
 
     /// The number of the host of a name.
@@ -333,6 +349,8 @@ impl ReadinessService for Api {
             name_contains: request.name_contains.to_ascii_lowercase(),
             quiet: request.quiet,
             certificate_near_end: request.certificate_near_end,
+            shared: request.shared,
+            pool: self.pool_filter(&request.pool)?,
         };
         let after = HostNo(page_token(&request.page_token)?);
         let size = page_size(request.page_size, ITEMS_PER_PAGE);
@@ -547,6 +565,7 @@ impl ReadinessService for Api {
             Ok(plan) => {
                 answer.base_revision = plan.base_revision;
                 answer.verdicts_changed = plan.verdicts_changed;
+                answer.hosts_pooled_otherwise = plan.hosts_pooled_otherwise;
                 answer.sites_changed = plan
                     .sites_changed
                     .into_iter()

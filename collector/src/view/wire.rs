@@ -6,8 +6,9 @@ use muster_readiness::derive::capability::Capability;
 use muster_readiness::{CHECKS, Rollout, Standing, StandingCounts};
 
 use crate::judge::words_of;
-use crate::snapshot::{DcSnapshot, SiteReason, SiteSnapshot, Snapshot};
+use crate::snapshot::{DcSnapshot, PoolSnapshot, SiteReason, SiteSnapshot, Snapshot};
 use crate::table::{Cell, Row, Table};
+use crate::totals::PoolTotals;
 use crate::verdict::{standing_to_wire, verdict_to_wire};
 
 /// Counts by standing.
@@ -99,6 +100,21 @@ pub(super) fn site(site: &SiteSnapshot) -> v1::Site {
         qualifiers: site.readiness.qualifiers.iter().map(ToString::to_string).collect(),
         dcs_reporting: coverage.dcs_reporting,
         users_seen: population.users_seen,
+        pools: site.pools.iter().map(pool).collect(),
+        hosts_shared: site.hosts_shared,
+    }
+}
+
+/// A pool.
+fn pool(pool: &PoolSnapshot) -> v1::Pool {
+    let PoolSnapshot { name, hosts, site, totals: PoolTotals { kept, seen, last_report } } = pool;
+    v1::Pool {
+        name: name.to_string(),
+        pattern: hosts.clone(),
+        site: site.as_deref().unwrap_or_default().to_owned(),
+        seen: Some(counts(seen)),
+        kept: *kept,
+        last_report_ms: last_report.map(Timestamp::unix_ms),
     }
 }
 
@@ -171,6 +187,9 @@ pub(super) fn host_summary(table: &Table, row: &Row) -> v1::HostSummary {
         certificate_not_after_ms: row.certificate_validity().map(|(_, until)| until.unix_ms()),
         certificate_near_end: row.certificate_near_end,
         clock_ahead_ms: row.clock_ahead_ms(),
+        pool: table.pool_name(row).unwrap_or_default().to_owned(),
+        shared: row.shared,
+        people: row.people.into(),
     }
 }
 
@@ -212,6 +231,8 @@ pub(super) fn organisation(snapshot: &Snapshot) -> v1::GetOrganisationResponse {
         certificates_near_end: sums.certificates_near_end,
         top_reasons: sums.top_reasons.iter().map(|reason| reason_of_all(snapshot, reason)).collect(),
         collector_version: env!("CARGO_PKG_VERSION").to_owned(),
+        pools: sums.pools.iter().map(pool).collect(),
+        hosts_shared: sums.hosts_shared,
     }
 }
 

@@ -16,6 +16,7 @@ mod key_registration;
 mod limit;
 mod observation;
 mod operating_system;
+mod pattern;
 mod report;
 mod time;
 mod tpm;
@@ -37,6 +38,7 @@ pub use crate::observation::{
     Context, Evidence, Failure, FailureReason, Kind, Observation, ObservationKey, Origin, Outcome, Subject, Unsupported,
 };
 pub use crate::operating_system::{OperatingSystem, OsFamily, ProductType};
+pub use crate::pattern::{HostPattern, InvalidHostPattern};
 pub use crate::report::{
     ClientCertificate, HostIdentity, InventoryItem, InventoryPart, Report, Role, SeriesAppend, SeriesKind, SeriesPoint,
     UnusableCertificate,

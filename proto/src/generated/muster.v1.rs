@@ -1862,6 +1862,33 @@ pub struct Site {
     /// Users counted once at the site of their latest sign-in.
     #[prost(uint64, tag = "17")]
     pub users_seen: u64,
+    /// Non-persistent desktops here, which count among no endpoints; in the order of the policy.
+    #[prost(message, repeated, tag = "50")]
+    pub pools: ::prost::alloc::vec::Vec<Pool>,
+    /// Machines here that more people use than the policy calls shared.
+    #[prost(uint64, tag = "51")]
+    pub hosts_shared: u64,
+}
+/// Non-persistent desktops, counted together: its machines come and go, so none of them counts by itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pool {
+    /// As the policy names it.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The host names that belong to it, and the site it is limited to; empty: any. Why its machines are not counted.
+    #[prost(string, tag = "2")]
+    pub pattern: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub site: ::prost::alloc::string::String,
+    /// Machines heard of within the last 24 hours, by what they stood at.
+    #[prost(message, optional, tag = "4")]
+    pub seen: ::core::option::Option<StandingCounts>,
+    /// Machines of which something is kept, those of the last 24 hours among them.
+    #[prost(uint64, tag = "5")]
+    pub kept: u64,
+    /// When one of them was last heard of; absent where none ever was.
+    #[prost(int64, optional, tag = "6")]
+    pub last_report_ms: ::core::option::Option<i64>,
 }
 /// A domain controller in its site.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1937,6 +1964,12 @@ pub struct GetOrganisationResponse {
     pub top_reasons: ::prost::alloc::vec::Vec<SiteReason>,
     #[prost(string, tag = "15")]
     pub collector_version: ::prost::alloc::string::String,
+    /// Every pool of the policy, over all sites and the machines without one.
+    #[prost(message, repeated, tag = "50")]
+    pub pools: ::prost::alloc::vec::Vec<Pool>,
+    /// Machines that more people use than the policy calls shared.
+    #[prost(uint64, tag = "51")]
+    pub hosts_shared: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListSitesRequest {
@@ -2019,6 +2052,12 @@ pub struct ListHostsRequest {
     pub page_size: u32,
     #[prost(string, tag = "9")]
     pub page_token: ::prost::alloc::string::String,
+    /// Only machines that more people use than the policy calls shared.
+    #[prost(bool, tag = "50")]
+    pub shared: bool,
+    /// Only machines of this pool.
+    #[prost(string, tag = "51")]
+    pub pool: ::prost::alloc::string::String,
 }
 /// A host in a list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2058,6 +2097,15 @@ pub struct HostSummary {
     /// How far its clock is ahead of the collector's, to the second; 0 within five minutes.
     #[prost(sint64, tag = "42")]
     pub clock_ahead_ms: i64,
+    /// The pool it is counted in; empty where it counts by itself.
+    #[prost(string, tag = "50")]
+    pub pool: ::prost::alloc::string::String,
+    /// Whether more people use it than the policy calls shared.
+    #[prost(bool, tag = "51")]
+    pub shared: bool,
+    /// People who signed in here within the time that the policy looks back for sharing; more than 24 are not told apart.
+    #[prost(uint32, tag = "52")]
+    pub people: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListHostsResponse {
@@ -2290,6 +2338,9 @@ pub struct PlanPolicyResponse {
     pub sites_changed: ::prost::alloc::vec::Vec<SiteChange>,
     #[prost(uint64, tag = "4")]
     pub base_revision: u64,
+    /// Hosts that would come into a pool, leave theirs, or change to another one.
+    #[prost(uint64, tag = "50")]
+    pub hosts_pooled_otherwise: u64,
 }
 /// A site whose rollout verdict would change.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3859,6 +3910,21 @@ pub struct HostRecord {
     /// How far the host's clock is ahead of the collector's, as of the last report that was written; 0 within five minutes.
     #[prost(sint64, tag = "42")]
     pub clock_ahead_ms: i64,
+    /// The pool of non-persistent desktops it was counted in when it was judged; empty where it counts by itself.
+    #[prost(string, tag = "50")]
+    pub pool: ::prost::alloc::string::String,
+    /// People who signed in here and of whom its reports do not speak any more, latest first; those of reports and these
+    /// are at most 24.
+    #[prost(message, repeated, tag = "51")]
+    pub earlier_users: ::prost::alloc::vec::Vec<UserSight>,
+}
+/// A person who was seen on a host.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UserSight {
+    #[prost(string, tag = "1")]
+    pub sid: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub seen_ms: i64,
 }
 /// One observation of a host: everything but the body, which has a record of its own.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3973,6 +4039,38 @@ pub struct LeaseRecord {
 pub struct SeenBlock {
     #[prost(int64, repeated, tag = "1")]
     pub seen_ms: ::prost::alloc::vec::Vec<i64>,
+}
+/// What one group commit changed: one entry of the feed of changes, which is kept as a ring.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChangeGroup {
+    /// Grows by one with every entry.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Who wrote it: a random number of each opening of the store, so that a cursor of another history is told apart.
+    #[prost(fixed64, tag = "2")]
+    pub run: u64,
+    /// Hosts whose records changed or are gone, each once.
+    #[prost(message, repeated, tag = "3")]
+    pub hosts: ::prost::alloc::vec::Vec<HostChange>,
+    /// Whether the policy, waivers or the state of inventories changed.
+    #[prost(bool, tag = "4")]
+    pub policy: bool,
+    #[prost(bool, tag = "5")]
+    pub waivers: bool,
+    #[prost(bool, tag = "6")]
+    pub inventories: bool,
+    /// Number of the last transition that was appended; 0 where none was.
+    #[prost(uint64, tag = "7")]
+    pub last_transition: u64,
+}
+/// A host whose record changed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostChange {
+    #[prost(uint64, tag = "1")]
+    pub host: u64,
+    /// The record's revision after it; 0 where the record is gone.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
 }
 /// Where a host's site comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

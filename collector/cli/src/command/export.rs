@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::CommandError;
 use crate::client::{Client, HostFilter};
-use crate::model::{HostSummary, Site};
+use crate::model::{HostSummary, Pool, Site, Time};
 use crate::output::Format;
 use crate::place::Place;
 
@@ -31,6 +31,9 @@ struct HostRow<'a> {
     users: u32,
     operating_system: &'a str,
     probe_version: &'a str,
+    people: u32,
+    shared: bool,
+    pool: &'a str,
 }
 
 /// One row of sites, flat for CSV.
@@ -55,6 +58,25 @@ struct SiteRow<'a> {
     dcs_expected: Option<u64>,
     dcs_fresh: u64,
     first_reason: String,
+    hosts_shared: u64,
+    pooled_seen: u64,
+}
+
+/// One row of pools, flat for CSV: a pool at a site.
+#[derive(Serialize)]
+struct PoolRow<'a> {
+    forest: &'a str,
+    site: &'a str,
+    pool: &'a str,
+    pattern: &'a str,
+    seen: u64,
+    ready: u64,
+    advisory: u64,
+    blocked: u64,
+    unknown: u64,
+    not_applicable: u64,
+    kept: u64,
+    last_report: String,
 }
 
 pub(crate) async fn run(
@@ -76,17 +98,7 @@ pub(crate) async fn run(
     let mut rows = Rows::new(format, sink);
     let Place { forest, site } = place;
     let write = |cause| file("write", cause);
-    if what == "sites" {
-        for site in client
-            .sites(forest, &[])
-            .await?
-            .sites
-            .iter()
-            .filter(|s| site.is_empty() || s.name.eq_ignore_ascii_case(site))
-        {
-            rows.row(&site_row(site)).map_err(write)?;
-        }
-    } else {
+    if what == "hosts" {
         let filter = HostFilter { forest: forest.clone(), site: site.clone(), ..HostFilter::default() };
         let bar = super::progress("hosts");
         let mut token = String::new();
@@ -103,6 +115,17 @@ pub(crate) async fn run(
             }
         }
         bar.finish_and_clear();
+    } else {
+        let sites = client.sites(forest, &[]).await?.sites;
+        for site in sites.iter().filter(|own| site.is_empty() || own.name.eq_ignore_ascii_case(site)) {
+            if what == "sites" {
+                rows.row(&site_row(site)).map_err(write)?;
+                continue;
+            }
+            for pool in &site.pools {
+                rows.row(&pool_row(site, pool)).map_err(write)?;
+            }
+        }
     }
     rows.end().map_err(write)
 }
@@ -158,6 +181,9 @@ fn host_row(host: &HostSummary) -> HostRow<'_> {
         users: host.users,
         operating_system: &host.operating_system,
         probe_version: &host.probe_version,
+        people: host.people,
+        shared: host.shared,
+        pool: host.pool.as_deref().unwrap_or_default(),
     }
 }
 
@@ -182,5 +208,24 @@ fn site_row(site: &Site) -> SiteRow<'_> {
         dcs_expected: site.dcs_expected,
         dcs_fresh: site.dcs_fresh,
         first_reason: site.reasons.first().map(|r| format!("{}: {}", r.check, r.text)).unwrap_or_default(),
+        hosts_shared: site.hosts_shared,
+        pooled_seen: site.pools.iter().map(Pool::seen_total).sum(),
+    }
+}
+
+fn pool_row<'a>(site: &'a Site, pool: &'a Pool) -> PoolRow<'a> {
+    PoolRow {
+        forest: &site.forest,
+        site: &site.name,
+        pool: &pool.name,
+        pattern: &pool.pattern,
+        seen: pool.seen_total(),
+        ready: pool.seen.ready,
+        advisory: pool.seen.advisory,
+        blocked: pool.seen.blocked,
+        unknown: pool.seen.unknown,
+        not_applicable: pool.seen.not_applicable,
+        kept: pool.kept,
+        last_report: pool.last_report.map(Time::text).unwrap_or_default(),
     }
 }

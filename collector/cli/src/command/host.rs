@@ -34,6 +34,12 @@ fn text(out: &Out, detail: &HostDetail, all: bool, full_evidence: bool) -> Strin
         host.probe_version,
         out.age(detail.first_seen)
     );
+    if let Some(pool) = &host.pool {
+        let _ = write!(text, "\nnon-persistent: counted in the pool {pool}, and among no endpoints");
+    }
+    if host.shared {
+        let _ = write!(text, "\nshared: {} people were seen here lately", host.people);
+    }
     if !detail.copies.is_empty() {
         let _ = write!(
             text,

@@ -25,6 +25,8 @@ pub(crate) async fn run(client: &mut Client, out: Out, args: HostsArgs) -> Resul
         name_contains: args.name.to_lowercase(),
         quiet: args.quiet,
         certificate_near_end: args.certificate_near_end,
+        shared: args.shared,
+        pool: args.pool,
     };
     let limit = if args.limit == 0 { usize::MAX } else { args.limit as usize };
     let mut hosts = Hosts { total: 0, hosts: Vec::new() };
@@ -56,10 +58,10 @@ fn text(out: &Out, hosts: &Hosts) -> String {
     for host in &hosts.hosts {
         table.add_row([
             Cell::new(&host.name),
-            Cell::new(host.site.as_deref().unwrap_or("-")),
+            Cell::new(place(host)),
             out.standing(&host.standing),
             Cell::new(format!("{}{}", out.age(host.last_seen), if host.quiet { ", quiet" } else { "" })),
-            Cell::new(if host.users == 0 { "-".to_owned() } else { host.users.to_string() }),
+            Cell::new(users(host)),
             Cell::new(why(out, host)),
         ]);
     }
@@ -70,6 +72,24 @@ fn text(out: &Out, hosts: &Hosts) -> String {
         let _ = write!(text, "\n\n{shown} of {} hosts that match (--limit 0 shows all)", hosts.total);
     }
     text
+}
+
+/// The site, and the pool of a machine that is counted in one.
+fn place(host: &HostSummary) -> String {
+    let site = host.site.as_deref().unwrap_or("-");
+    match &host.pool {
+        Some(pool) => format!("{site}, pool {pool}"),
+        None => site.to_owned(),
+    }
+}
+
+/// Users with evidence, or the people of a machine that many share.
+fn users(host: &HostSummary) -> String {
+    match (host.shared, host.users) {
+        (true, _) => format!("{} shared", host.people),
+        (false, 0) => "-".to_owned(),
+        (false, users) => users.to_string(),
+    }
 }
 
 fn why(out: &Out, host: &HostSummary) -> String {

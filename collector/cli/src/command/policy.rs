@@ -69,6 +69,10 @@ fn planned(out: &Out, plan: &Plan) -> String {
         of(plan.verdicts_changed, "verdict", "verdicts"),
         of(plan.sites_changed.len() as u64, "site", "sites")
     );
+    if plan.hosts_pooled_otherwise > 0 {
+        let hosts = of(plan.hosts_pooled_otherwise, "host", "hosts");
+        let _ = write!(text, "\n  {hosts} would come into a pool, leave theirs, or change to another");
+    }
     for change in &plan.sites_changed {
         let _ = write!(
             text,

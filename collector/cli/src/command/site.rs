@@ -40,8 +40,16 @@ fn text(out: &Out, detail: &SiteDetail, all: bool) -> String {
         }
         None => write!(text, "\nhow many endpoints to expect is not known"),
     };
+    if site.hosts_shared > 0 {
+        let machines = of(site.hosts_shared, "machine is", "machines are");
+        let _ = write!(text, "\n{machines} shared by many people (muster hosts --site {} --shared)", site.name);
+    }
     if !site.reasons.is_empty() {
         let _ = write!(text, "\n\n{}\n{}", out.bold("Why"), out.reasons(&site.reasons));
+    }
+    if !site.pools.is_empty() {
+        let heading = out.bold("Pools of non-persistent desktops, not among the endpoints");
+        let _ = write!(text, "\n\n{heading}\n{}", out.pools(&site.pools));
     }
     let _ = write!(text, "\n\n{}\n{}", out.bold("Domain controllers"), dcs(out, detail));
     if all {

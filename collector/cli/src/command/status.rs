@@ -26,7 +26,8 @@ fn text(out: &Out, o: &Organisation) -> String {
         let _ = writeln!(text, "{} {}", out.bold(label), counted(counts));
     }
     let _ = write!(text, "{} {}", out.bold("Reporting"), of(o.hosts, "host", "hosts"));
-    for (count, what) in [(o.hosts_quiet, "quiet"), (o.hosts_without_site, "without a site")] {
+    let beside = [(o.hosts_quiet, "quiet"), (o.hosts_without_site, "without a site"), (o.hosts_shared, "shared")];
+    for (count, what) in beside {
         if count > 0 {
             let _ = write!(text, ", {count} {what}");
         }
@@ -40,6 +41,10 @@ fn text(out: &Out, o: &Organisation) -> String {
             what,
             out.grave("near its end")
         );
+    }
+    if !o.pools.is_empty() {
+        let heading = out.bold("Pools of non-persistent desktops, not among the endpoints");
+        let _ = write!(text, "\n\n{heading}\n{}", out.pools(&o.pools));
     }
     if !o.top_reasons.is_empty() {
         let _ = write!(text, "\n\n{}\n{}", out.bold("What unlocks the most users"), out.reasons(&o.top_reasons));

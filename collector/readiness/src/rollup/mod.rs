@@ -191,19 +191,22 @@ fn population_reasons(tally: &Tally, policy: &Policy) -> Vec<Reason> {
             [(Standing::Blocked, own.users_blocked), (Standing::Unknown, own.users_unknown), (Standing::Advisory, 0)]
         {
             let count = own.verdicts.of(standing);
-            if count == 0 {
+            // Users of non-persistent desktops count, while the desktops themselves do not.
+            if count == 0 && users_affected == 0 {
                 continue;
             }
-            let whom = match (check.scope(), count) {
-                (Scope::EndpointUser, 1) => "user on a host",
-                (Scope::EndpointUser, _) => "users on their hosts",
-                (_, 1) => "host",
-                _ => "hosts",
+            let (said, whom) = match (check.scope(), count) {
+                (_, 0) if users_affected == 1 => (1, "user of non-persistent desktops"),
+                (_, 0) => (users_affected, "users of non-persistent desktops"),
+                (Scope::EndpointUser, 1) => (1, "user on a host"),
+                (Scope::EndpointUser, _) => (count, "users on their hosts"),
+                (_, 1) => (1, "host"),
+                _ => (count, "hosts"),
             };
             reasons.push(Reason {
                 check: Cow::Borrowed(check.id()),
                 standing,
-                text: format!("{standing} for {count} {whom}; wanted: {}", within_a_sentence(check.title())),
+                text: format!("{standing} for {said} {whom}; wanted: {}", within_a_sentence(check.title())),
                 remedy: Cow::Borrowed(if standing == Standing::Unknown { "" } else { check.page().remedy }),
                 hosts: tally.examples(index, standing).take(HOSTS_PER_REASON).cloned().collect(),
                 host_count: count,
