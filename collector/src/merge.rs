@@ -360,6 +360,7 @@ impl Merging<'_> {
             origin: origin_to_wire(observation.origin),
             arrived_at_ms: self.arrival.now.unix_ms(),
             reporter: self.reporter.to_owned(),
+            moving: observation.moving,
         };
         match self.kept.get(key) {
             Some(kept) if self.is_newer(kept, observation) => {
@@ -443,10 +444,19 @@ fn says_something_new(before: &v1::HostRecord, after: &v1::HostRecord) -> bool {
             if (after.observed_at_ms - before.observed_at_ms).abs() < REFRESH_MS {
                 after.observed_at_ms = before.observed_at_ms;
                 after.arrived_at_ms = before.arrived_at_ms;
+                // A counter that falls does so by itself, and is written with the next thing that happens.
+                if failures(after) < failures(before) {
+                    after.moving = before.moving;
+                }
             }
         }
     }
     after != *before
+}
+
+/// Failed authorisations that a TPM counts; a value that is missing is below every other.
+fn failures(index: &v1::ObservationIndex) -> Option<u32> {
+    index.moving.and_then(|moving| moving.tpm_failures)
 }
 
 /// Merges points into a ring. Points that are stored already are passed over; where points in between are lost, the

@@ -569,8 +569,11 @@ fn fingerprint(admitted: &Admitted) -> u64 {
         let newer = newer.as_ref().map(|newer| (newer.since, newer.problem.as_str()));
         (not_before, not_after, newer, proved).hash(&mut hasher);
     }
-    let mut observations: Vec<_> =
-        report.observations.iter().map(|own| (&own.key, own.digest.0, own.context, own.origin)).collect();
+    let mut observations: Vec<_> = report
+        .observations
+        .iter()
+        .map(|own| (&own.key, own.digest.0, own.context, own.origin, own.moving.and_then(|moving| moving.tpm_failures)))
+        .collect();
     observations.sort_unstable();
     observations.hash(&mut hasher);
     // A part that is refused again is listed again; its reason may carry a time.

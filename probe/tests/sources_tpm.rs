@@ -186,7 +186,10 @@ fn a_tpm_2_0() {
     assert_eq!(tpm.manufacturer.unwrap().as_str(), "IBM");
     let firmware = tpm.firmware.unwrap();
     assert_eq!(firmware.as_str().split('.').count(), 4, "{firmware}");
-    assert_eq!(tpm.lockout, Some(TpmLockout { locked: false, max_failures: 3, recovery_seconds: 1000 }));
+    assert_eq!(
+        tpm.lockout,
+        Some(TpmLockout { locked: false, max_failures: 3, recovery_seconds: 1000, failures: Some(0) })
+    );
     assert_eq!(tpm.ek_certificates, Some(EkCertificates::default()), "looked, and there are none");
     assert_eq!(tpm.fips_mode, Some(false));
 }
@@ -219,10 +222,16 @@ fn the_evidence_changes_with_the_settings_and_not_by_itself() {
         command
     };
     assert_eq!(swtpm.send(&parameters(5)), 0);
-    assert_eq!(swtpm.tpm().lockout, Some(TpmLockout { locked: false, max_failures: 5, recovery_seconds: 100 }));
+    assert_eq!(
+        swtpm.tpm().lockout,
+        Some(TpmLockout { locked: false, max_failures: 5, recovery_seconds: 100, failures: Some(0) })
+    );
     // No failure is allowed: the TPM is in lockout at once.
     assert_eq!(swtpm.send(&parameters(0)), 0);
-    assert_eq!(swtpm.tpm().lockout, Some(TpmLockout { locked: true, max_failures: 0, recovery_seconds: 100 }));
+    assert_eq!(
+        swtpm.tpm().lockout,
+        Some(TpmLockout { locked: true, max_failures: 0, recovery_seconds: 100, failures: Some(0) })
+    );
 }
 
 #[test]

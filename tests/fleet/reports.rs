@@ -230,6 +230,7 @@ async fn what_a_newer_probe_says_is_kept_and_shown_as_newer() {
         observed_at_ms: now.unix_ms(),
         context: v1::ObservationContext::Service.into(),
         origin: v1::ObservationOrigin::Live.into(),
+        moving: None,
     });
     let answer = probe.send(message.clone()).await.unwrap();
     assert_eq!(acknowledged(&answer), Acknowledgement::Committed);

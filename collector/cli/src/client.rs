@@ -559,7 +559,11 @@ fn evidence(message: v1::EvidenceView) -> Evidence {
         }
         None => "unknown".to_owned(),
     };
-    let decoded = kind.zip(message.body).map(|(kind, body)| convert::outcome_from_wire(kind, body));
+    let decoded = kind.zip(message.body).map(|(kind, body)| {
+        let mut outcome = convert::outcome_from_wire(kind, body)?;
+        convert::put_back(message.moving, &mut outcome);
+        Ok::<_, convert::InvalidBody>(outcome)
+    });
     let (outcome, says) = match decoded {
         Some(Ok(Outcome::Observed(evidence))) => ("observed".to_owned(), says(&evidence)),
         Some(Ok(Outcome::Absent)) => ("absent".to_owned(), None),

@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 use muster_evidence::{
     Context, Evidence, Forest, InstallId, InventoryItem, InventoryPart, Kind, ObservationKey, OperatingSystem,
-    OsFamily, Outcome, SeriesAppend, SeriesKind, SeriesPoint, Text, TpmVersion, Tristate, UserKeys, limits,
+    OsFamily, Outcome, SeriesAppend, SeriesKind, SeriesPoint, Text, Tpm, TpmLockout, TpmVersion, Tristate, UserKeys,
+    limits,
 };
 use muster_proto::convert::Digest;
 use tonic::Code;
@@ -59,6 +60,26 @@ async fn the_sight_of_a_user_is_written_now_and_then() {
     lab.clock.advance_ms(7 * 3_600_000);
     assert_eq!(lab.take(&mut pc).await, COMMITTED, "the stored sight is too old to start from");
     assert_eq!(lab.take(&mut pc).await, SEEN);
+}
+
+#[tokio::test]
+async fn a_counter_that_moves_by_itself_is_news_when_it_rises() {
+    let lab = Lab::new().await;
+    let mut pc = harbour_pc();
+    let mut counted = async |failures: u32| {
+        let lockout = TpmLockout { locked: false, max_failures: 32, recovery_seconds: 600, failures: Some(failures) };
+        pc.put(Evidence::Tpm(Tpm { lockout: Some(lockout), ..tpm(TpmVersion::V2_0) }));
+        lab.clock.advance_ms(60_000);
+        let answer = lab.take(&mut pc).await;
+        let written = lab.record(pc.name()).await.unwrap().record;
+        let tpm = written.observations.iter().find(|index| index.moving.is_some()).unwrap().clone();
+        (answer, tpm.moving.unwrap().tpm_failures.unwrap(), tpm.digest)
+    };
+    let (first, failures, digest) = counted(0).await;
+    assert_eq!((first, failures), (COMMITTED, 0));
+    for (now, answer, kept) in [(0, SEEN, 0), (3, COMMITTED, 3), (3, SEEN, 3), (2, SEEN, 3), (4, COMMITTED, 4)] {
+        assert_eq!(counted(now).await, (answer, kept, digest.clone()), "{now} failures");
+    }
 }
 
 #[tokio::test]
@@ -308,6 +329,7 @@ async fn evidence_of_an_unknown_kind_is_kept_and_fails_nothing() {
             observed_at_ms: lab.clock.now().unix_ms(),
             context: v1::ObservationContext::Service.into(),
             origin: v1::ObservationOrigin::Live.into(),
+            moving: None,
         });
         report
     };

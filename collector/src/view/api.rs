@@ -162,6 +162,7 @@ impl Api {
                 origin: index.origin,
                 reporter: index.reporter.clone(),
                 newer_than_collector: kind.is_none() || (bytes.is_some() && outcome.is_none()),
+                moving: index.moving,
             }
         });
         Ok(views.collect())

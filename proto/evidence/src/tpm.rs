@@ -41,6 +41,9 @@ pub struct TpmLockout {
     pub max_failures: u32,
     /// Seconds after which one failure is forgotten.
     pub recovery_seconds: u32,
+    /// Failures counted at present; `None` where it was not readable. It moves by itself, so it travels beside the
+    /// digested body, and whoever decodes a body alone has `None` here.
+    pub failures: Option<u32>,
 }
 
 /// Which endorsement key certificates a TPM carries in its non-volatile memory.

@@ -31,6 +31,6 @@ pub use self::observation::{
     encode_body, origin_from_wire, origin_to_wire, outcome_from_wire, outcome_to_wire,
 };
 pub use self::report::{
-    Incoming, IncomingObservation, InvalidReport, PROTOCOL, Protocol, Refusal, SERVED_MAJORS, fit, read_report,
-    report_to_wire, strip_bodies,
+    Incoming, IncomingObservation, InvalidReport, PROTOCOL, Protocol, Refusal, SERVED_MAJORS, fit, put_back,
+    read_report, report_to_wire, strip_bodies,
 };

@@ -10,8 +10,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use muster_evidence::{
-    ClientCertificate, Context, HostIdentity, InstallId, InventoryItem, InventoryPart, Observation, Origin, Report,
-    Role, SeriesAppend, SeriesKind, SeriesPoint, Subject, Text, Timestamp, UnusableCertificate, limits,
+    ClientCertificate, Context, Evidence, HostIdentity, InstallId, InventoryItem, InventoryPart, Observation, Origin,
+    Outcome, Report, Role, SeriesAppend, SeriesKind, SeriesPoint, Subject, Text, Timestamp, UnusableCertificate,
+    limits,
 };
 use prost::Message;
 
@@ -107,6 +108,8 @@ pub struct IncomingObservation {
     pub context: Context,
     /// Live or from a capture.
     pub origin: Origin,
+    /// Values beside the digested body.
+    pub moving: Option<v1::MovingValues>,
 }
 
 /// A part of a report that is not taken.
@@ -326,7 +329,7 @@ fn read_observations(
     let mut seen = HashSet::with_capacity(entries.len());
     let mut observations = Vec::with_capacity(entries.len());
     for (index, entry) in entries.into_iter().enumerate() {
-        let v1::ObservationEntry { key, digest, body, observed_at_ms, context, origin } = entry;
+        let v1::ObservationEntry { key, digest, body, observed_at_ms, context, origin, moving } = entry;
         let key = field::required(key, "key")
             .map_err(|error| InvalidPart::from(error.under_item("observations", index)))
             .and_then(|key| WireKey::from_wire(key).map_err(InvalidPart::from));
@@ -341,7 +344,7 @@ fn read_observations(
             return Err(InvalidReport::DuplicateKey { key });
         }
         match read_observation(&key, &digest, body, observed_at_ms, context, origin) {
-            Ok(observation) => observations.push(observation),
+            Ok(observation) => observations.push(IncomingObservation { moving, ..observation }),
             Err(error) => {
                 let error = match error {
                     InvalidPart::Field(source) => source.under_item("observations", index).into(),
@@ -379,6 +382,7 @@ fn read_observation(
         observed_at: field::clock(observed_at_ms, "observed_at_ms")?,
         context: context_from_wire(context)?,
         origin: origin_from_wire(origin)?,
+        moving: None,
     })
 }
 
@@ -515,7 +519,25 @@ impl From<&Observation> for v1::ObservationEntry {
             observed_at_ms: observed_at.unix_ms(),
             context: context_to_wire(*context),
             origin: origin_to_wire(*origin),
+            moving: moving_of(outcome),
         }
+    }
+}
+
+/// What an outcome says that moves by itself, and so must not touch the digest.
+fn moving_of(outcome: &Outcome) -> Option<v1::MovingValues> {
+    let Outcome::Observed(Evidence::Tpm(tpm)) = outcome else { return None };
+    let tpm_failures = tpm.lockout.and_then(|lockout| lockout.failures);
+    tpm_failures.map(|failures| v1::MovingValues { tpm_failures: Some(failures) })
+}
+
+/// Puts values that travelled beside a body back into what was decoded from it.
+pub fn put_back(moving: Option<v1::MovingValues>, outcome: &mut Outcome) {
+    let Some(v1::MovingValues { tpm_failures }) = moving else { return };
+    if let Outcome::Observed(Evidence::Tpm(tpm)) = outcome
+        && let Some(lockout) = &mut tpm.lockout
+    {
+        lockout.failures = tpm_failures;
     }
 }
 

@@ -14,7 +14,7 @@ impl From<&Tpm> for v1::Tpm {
             version: v1::TpmVersion::from(*version).into(),
             manufacturer: manufacturer.clone().map(Into::into),
             firmware: firmware.clone().map(Into::into),
-            lockout: lockout.map(|TpmLockout { locked, max_failures, recovery_seconds }| v1::TpmLockout {
+            lockout: lockout.map(|TpmLockout { locked, max_failures, recovery_seconds, failures: _ }| v1::TpmLockout {
                 locked,
                 max_failures,
                 recovery_seconds,
@@ -40,6 +40,7 @@ impl TryFrom<v1::Tpm> for Tpm {
                 locked,
                 max_failures,
                 recovery_seconds,
+                failures: None,
             }),
             ek_certificates: ek_certificates.map(|v1::EkCertificates { rsa_2048, ecc_p256, ecc_p384 }| {
                 EkCertificates { rsa_2048, ecc_p256, ecc_p384 }

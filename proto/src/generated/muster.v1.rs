@@ -1112,6 +1112,16 @@ pub struct ObservationEntry {
     pub context: i32,
     #[prost(enumeration = "ObservationOrigin", tag = "6")]
     pub origin: i32,
+    /// Values that move by themselves, so outside of the digested body.
+    #[prost(message, optional, tag = "7")]
+    pub moving: ::core::option::Option<MovingValues>,
+}
+/// Values of an observation that change without anything having happened to the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MovingValues {
+    /// Authorisation failures that a TPM 2.0 counts at present (TPM_PT_LOCKOUT_COUNTER); it forgets them with time.
+    #[prost(uint32, optional, tag = "1")]
+    pub tpm_failures: ::core::option::Option<u32>,
 }
 /// Points to append to one series.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2158,6 +2168,9 @@ pub struct EvidenceView {
     pub reporter: ::prost::alloc::string::String,
     #[prost(bool, tag = "8")]
     pub newer_than_collector: bool,
+    /// Values outside of the body, as of `observed_at_ms`.
+    #[prost(message, optional, tag = "9")]
+    pub moving: ::core::option::Option<MovingValues>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetHostResponse {
@@ -3945,6 +3958,9 @@ pub struct ObservationIndex {
     /// The host that reported it, where that is another one (a relay).
     #[prost(string, tag = "7")]
     pub reporter: ::prost::alloc::string::String,
+    /// Values outside of the digested body, as of `observed_at_ms`.
+    #[prost(message, optional, tag = "8")]
+    pub moving: ::core::option::Option<MovingValues>,
 }
 /// The verdicts of a host and its users.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -62,8 +62,9 @@ fn tristate() -> BoxedStrategy<Tristate> {
 }
 
 fn tpm() -> BoxedStrategy<Tpm> {
-    let lockout = (any::<bool>(), any::<u32>(), any::<u32>())
-        .prop_map(|(locked, max_failures, recovery_seconds)| TpmLockout { locked, max_failures, recovery_seconds });
+    let lockout = (any::<bool>(), any::<u32>(), any::<u32>()).prop_map(|(locked, max_failures, recovery_seconds)| {
+        TpmLockout { locked, max_failures, recovery_seconds, failures: None }
+    });
     let certificates = any::<(bool, bool, bool)>().prop_map(|(rsa_2048, ecc_p256, ecc_p384)| EkCertificates {
         rsa_2048,
         ecc_p256,
@@ -516,7 +517,7 @@ pub(crate) fn sample_report() -> Report {
                 version: TpmVersion::V2_0,
                 manufacturer: Some(t("INTC")),
                 firmware: Some(t("600.18")),
-                lockout: Some(TpmLockout { locked: false, max_failures: 32, recovery_seconds: 600 }),
+                lockout: Some(TpmLockout { locked: false, max_failures: 32, recovery_seconds: 600, failures: None }),
                 ek_certificates: Some(EkCertificates { rsa_2048: true, ecc_p256: true, ecc_p384: false }),
                 fips_mode: Some(false),
             })),

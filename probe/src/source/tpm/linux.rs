@@ -217,7 +217,8 @@ impl Tcti {
             property(PropertyTag::LockoutInterval),
         ) {
             (Some(permanent), Some(max_failures), Some(recovery_seconds)) => {
-                Some(TpmLockout { locked: parse::in_lockout(permanent), max_failures, recovery_seconds })
+                let failures = property(PropertyTag::LockoutCounter);
+                Some(TpmLockout { locked: parse::in_lockout(permanent), max_failures, recovery_seconds, failures })
             }
             _ => None,
         };

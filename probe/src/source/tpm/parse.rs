@@ -168,7 +168,8 @@ pub fn tpmtool(text: &str) -> Result<Option<Tpm>, InvalidTpmtool> {
     let text_of = |wanted| value(wanted).filter(|value| !value.is_empty()).map(Text::cut);
     let lockout = match (flag("Is Locked Out"), number("Max Auth Fail"), number("Lockout Interval")) {
         (Some(locked), Some(max_failures), Some(recovery_seconds)) => {
-            Some(TpmLockout { locked, max_failures, recovery_seconds })
+            let failures = number("Lockout Counter");
+            Some(TpmLockout { locked, max_failures, recovery_seconds, failures })
         }
         _ => None,
     };
@@ -253,7 +254,7 @@ mod tests {
                 version: TpmVersion::V2_0,
                 manufacturer: Some(Text::cut("INTC")),
                 firmware: Some(Text::cut("600.18.27.0")),
-                lockout: Some(TpmLockout { locked: false, max_failures: 32, recovery_seconds: 600 }),
+                lockout: Some(TpmLockout { locked: false, max_failures: 32, recovery_seconds: 600, failures: Some(3) }),
                 ek_certificates: None,
                 fips_mode: None,
             }

@@ -43,9 +43,9 @@ impl Check for TpmPresent {
             meaning: "A Hello key is safest in a TPM, where it cannot be copied. Without one, Windows keeps the key in \
                       software, unless a policy demands hardware: then no PIN can be created (0x80090035).",
             evidence: "Windows: the TPM base services. Linux: the TPM device through the TSS. A TPM that does not \
-                       answer, or whose service is stopped, is `unknown` and never taken for a missing one. Whether a TPM 2.0 is in \
-                       lockout, after how many failures it locks and how fast it forgets one are told with it; the \
-                       counter of failures is not, since it moves by itself and would make every report a new one.",
+                       answer, or whose service is stopped, is `unknown` and never taken for a missing one. Whether a \
+                       TPM 2.0 is in lockout, after how many failures it locks, how fast it forgets one and how many \
+                       it counts are told with it.",
             threshold: "A TPM is there: ready. None: advisory, since key trust works without; blocked where the \
                         policy sets `required_security_device`.",
             remedy: "Enable the TPM in the firmware and let Windows provision it, or do not demand a security device \
