@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_evidence::{DnsName, DomainController, Forest, HostName, Role, SiteName, Text};
+use muster_proto::link::NameServer;
 
 pub use self::document::markdown;
 pub use self::settings::{SETTINGS, Setting};
-pub use self::value::{DcAddress, PeerAddress};
+pub use self::value::{CollectorPlace, DcAddress, PeerAddress, ProxySetting};
 
 /// Where the settings lie unless the command line names another file.
 pub const DEFAULT_PATH: &str = "/etc/muster/probe.toml";
@@ -32,9 +33,15 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Collectors, tried in order.
-    pub collector: Vec<PeerAddress>,
+    pub collector: Vec<CollectorPlace>,
     /// The name in the collector's certificate, where it differs from the address.
     pub collector_name: Option<DnsName>,
+    /// The proxy on the way to the collectors.
+    pub proxy: ProxySetting,
+    /// Hosts that are reached without it, in the form of `NO_PROXY`; counts for a proxy that is configured.
+    pub proxy_bypass: Vec<String>,
+    /// The name server that is asked for SRV records; the system's where it is not set.
+    pub dns_server: Option<NameServer>,
     /// The files that prove who reports, and by which the collector is recognised.
     pub identity: IdentityPaths,
     /// Where the probe keeps what it must remember.
@@ -141,6 +148,9 @@ impl Default for Config {
         Self {
             collector: Vec::new(),
             collector_name: None,
+            proxy: ProxySetting::Environment,
+            proxy_bypass: Vec::new(),
+            dns_server: None,
             identity: IdentityPaths::default(),
             state_dir: PathBuf::from("/var/lib/muster-probe"),
             host: None,

@@ -229,19 +229,21 @@ impl Outbox {
         }
     }
 
-    /// The points that the collector does not have yet, as much of each series as one report carries.
+    /// The points that the collector does not have yet, as many as one report carries: full rings fit, so that weeks off
+    /// the network are told in one report.
     pub fn pending_series(&self) -> Vec<SeriesAppend> {
-        let append = |(number, ring): (&u16, &Ring)| {
-            let series = SeriesKind::from_number(*number)?;
-            let held = u64::try_from(ring.points.len()).ok()?;
-            let points: Vec<SeriesPoint> = ring.points.iter().copied().take(limits::SERIES_POINTS_PER_APPEND).collect();
-            (!points.is_empty()).then_some(SeriesAppend {
-                series,
-                first_sequence: ring.last.saturating_sub(held).saturating_add(1),
-                points,
-            })
-        };
-        self.state.series.iter().filter_map(append).take(limits::SERIES_PER_REPORT).collect()
+        let mut appends = Vec::new();
+        for (number, ring) in &self.state.series {
+            let Some(series) = SeriesKind::from_number(*number) else { continue };
+            let mut first_sequence = ring.last.saturating_sub(ring.points.len() as u64).saturating_add(1);
+            let points: Vec<SeriesPoint> = ring.points.iter().copied().collect();
+            for points in points.chunks(limits::SERIES_POINTS_PER_APPEND) {
+                appends.push(SeriesAppend { series, first_sequence, points: points.to_vec() });
+                first_sequence = first_sequence.saturating_add(points.len() as u64);
+            }
+        }
+        appends.truncate(limits::SERIES_PER_REPORT);
+        appends
     }
 
     /// Drops the points that the collector has stored.
@@ -639,8 +641,15 @@ mod tests {
             outbox.push_point(SeriesKind::KdcAsRate, point(n));
         }
         let pending = outbox.pending_series();
-        assert_eq!(pending[0].points.len(), limits::SERIES_POINTS_PER_APPEND);
         assert_eq!(pending[0].first_sequence, 3 + 2_000 - limits::SERIES_RING_POINTS as u64 + 1);
+        // Everything that is held, append by append without a gap.
+        let mut next = pending[0].first_sequence;
+        for append in &pending {
+            assert!(append.points.len() <= limits::SERIES_POINTS_PER_APPEND);
+            assert_eq!(append.first_sequence, next);
+            next += append.points.len() as u64;
+        }
+        assert_eq!(next, 3 + 2_000 + 1);
     }
 
     #[test]

@@ -12,6 +12,9 @@ use muster_proto::v1;
 use crate::machine::Machine;
 use crate::outbox::Outbox;
 
+/// Room in a report for what is told of the certificate when it is sent: three times and a text of 256 bytes.
+const CERTIFICATE_BYTES: usize = 512;
+
 /// Who reports, and what its collector understands.
 #[derive(Clone, Debug)]
 pub struct Reporter {
@@ -138,7 +141,7 @@ impl Reporter {
         strip_bodies(&mut request, |key, digest| {
             listed.iter().any(|(known, _)| WireKey::from(known) == *key && outbox.has(&host, known, &digest.0))
         });
-        let left_out = fit(&mut request, limits::REPORT_BYTES);
+        let left_out = fit(&mut request, limits::REPORT_BYTES - CERTIFICATE_BYTES);
         Prepared { request, host, listed, left_out }
     }
 

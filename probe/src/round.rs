@@ -171,6 +171,8 @@ mod tests {
         inventory: BTreeMap<(String, String), (u64, u64)>,
         /// Answers that get lost on their way, after the report was stored.
         lose: usize,
+        /// Whether nobody can reach it.
+        away: bool,
         calls: usize,
         streams: usize,
         series_points: usize,
@@ -250,6 +252,9 @@ mod tests {
 
     impl Exchange for Collector {
         async fn report(&mut self, request: v1::ReportRequest) -> Result<v1::ReportResponse, SendError> {
+            if self.away {
+                return Err(SendError::Unreachable { tried: vec!["no network".to_owned()] });
+            }
             self.calls += 1;
             self.take(request)
         }
@@ -471,6 +476,38 @@ mod tests {
         probe.round(&mut collector, &machines).await;
         assert_eq!(collector.series_points, 1);
         assert!(probe.outbox.pending_series().is_empty());
+    }
+
+    #[tokio::test]
+    async fn weeks_off_the_network_leave_bounded_series_and_one_report_on_return() {
+        let (mut probe, mut collector) = (Probe::new(), Collector::default());
+        let version = |round: u32| format!("10.0.{}", 26_100 + round);
+        probe.round(&mut collector, &[machine("own.corp.example", &version(0))]).await;
+        collector.away = true;
+        let begins: Timestamp = "2026-03-02T08:00:00Z".parse().unwrap();
+        // Three weeks of a domain controller: a point of each series every minute, and a round a day.
+        for round in 0..21_u32 {
+            for minute in 0..1_440 {
+                let at = begins.plus_ms((i64::from(round) * 1_440 + minute) * 60_000);
+                for series in SeriesKind::ALL {
+                    probe.outbox.push_point(*series, SeriesPoint { at, milli: i64::MIN });
+                }
+            }
+            let own = machine("own.corp.example", &version(round));
+            assert!(probe.round(&mut collector, &[own]).await[0].result.is_err());
+        }
+        let state = std::fs::metadata(probe.folder.path().join("state.json")).unwrap().len();
+        assert!(state <= 4 << 20, "{state} bytes");
+        // A restart in between changes nothing.
+        let mut probe = probe.restarted();
+        collector.away = false;
+        let calls = collector.calls;
+        let own = [machine("own.corp.example", &version(21))];
+        assert_eq!(told(&probe.round(&mut collector, &own).await), [(Acknowledgement::Committed, 1)]);
+        assert_eq!(collector.calls, calls + 1, "one report, which tells how things are now");
+        assert_eq!(collector.series_points, SeriesKind::ALL.len() * muster_evidence::limits::SERIES_RING_POINTS);
+        assert!(probe.outbox.pending_series().is_empty());
+        assert_eq!(told(&probe.round(&mut collector, &own).await), [(Acknowledgement::Seen, 0)]);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_evidence::{HostName, Role};
+use muster_evidence::{HostName, Role, Timestamp};
 use muster_proto::link::Chain;
 use tokio::sync::mpsc;
 
@@ -41,7 +41,13 @@ pub struct Service<E> {
     clock: Arc<dyn Clock>,
     /// Problems of captures that were told already.
     told: BTreeSet<String>,
+    /// Whether it was told that the clocks differ.
+    clock_told: bool,
 }
+
+/// How far the two clocks may differ before it is told: what Kerberos tolerates by default (RFC 4120 section 1.2 speaks
+/// of five minutes), and what the collector tolerates in times of observation.
+const MOST_SKEW_MS: i64 = 5 * 60_000;
 
 /// What one round came to.
 #[derive(Debug)]
@@ -50,12 +56,55 @@ pub struct Round {
     pub reported: Vec<Reported>,
     /// What could not be read of captures.
     pub problems: Vec<String>,
+    /// The clock here when the last answer was there.
+    pub ended_at: Timestamp,
+}
+
+/// Two clocks that differ by more than the way of a report explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skew {
+    /// What the clock here showed.
+    pub own: Timestamp,
+    /// What the collector's clock showed then.
+    pub collector: Timestamp,
+}
+
+impl Skew {
+    /// How far the clock here is ahead of the collector's.
+    pub const fn ahead_ms(&self) -> i64 {
+        self.own.ms_since(self.collector)
+    }
+}
+
+impl std::fmt::Display for Skew {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seconds = self.ahead_ms().unsigned_abs() / 1_000;
+        let by = match (seconds / 86_400, seconds / 3_600, seconds / 60) {
+            (0, 0, minutes) => format!("{minutes} min"),
+            (0, hours, _) => format!("{hours} h"),
+            (days, _, _) => format!("{days} d"),
+        };
+        let side = if self.ahead_ms() > 0 { "ahead of" } else { "behind" };
+        let Self { own, collector } = self;
+        write!(
+            f,
+            "the clock here shows {own} and is {by} {side} the collector's, which shows {collector}; one is wrong"
+        )
+    }
 }
 
 impl Round {
     /// Whether every machine's report was taken.
     pub fn succeeded(&self) -> bool {
         self.reported.iter().all(|machine| machine.result.is_ok())
+    }
+
+    /// Whether the clocks differ by more than five minutes, by the last answer.
+    pub fn skew(&self) -> Option<Skew> {
+        let answer = self.reported.iter().rev().find_map(|machine| machine.result.as_ref().ok())?;
+        let collector = Timestamp::from_unix_ms(answer.collector_time_ms).ok().filter(|at| at.unix_ms() != 0)?;
+        let skew = Skew { own: self.ended_at, collector };
+        (skew.ahead_ms().abs() > MOST_SKEW_MS).then_some(skew)
     }
 
     /// When the collector wants the next report: the soonest of all machines.
@@ -91,12 +140,27 @@ impl<E: Exchange> Service<E> {
             tell(Some(notice));
         }
         let targets = if config.captures.is_some() { Vec::new() } else { targets(&config, &own, &clock) };
-        Ok(Self { config, own, targets, outbox, reporter: Reporter::new(), exchange, clock, told: BTreeSet::new() })
+        Ok(Self {
+            config,
+            own,
+            targets,
+            outbox,
+            reporter: Reporter::new(),
+            exchange,
+            clock,
+            told: BTreeSet::new(),
+            clock_told: false,
+        })
     }
 
     /// The name the probe reports under.
     pub const fn own_name(&self) -> &HostName {
         &self.own
+    }
+
+    /// The way reports take.
+    pub const fn exchange(&self) -> &E {
+        &self.exchange
     }
 
     /// Looks at every machine once and reports each.
@@ -109,7 +173,7 @@ impl<E: Exchange> Service<E> {
         if machines.iter().all(|machine| machine.roles.iter().all(|role| *role == Role::Endpoint)) {
             self.exchange.disconnect();
         }
-        Ok(Round { reported, problems })
+        Ok(Round { reported, problems, ended_at: self.clock.now() })
     }
 
     /// Looks and reports until asked to stop.
@@ -167,6 +231,20 @@ impl<E: Exchange> Service<E> {
             }
         }
         self.told = round.problems.iter().cloned().collect();
+        match round.skew() {
+            Some(skew) if !self.clock_told => {
+                tracing::warn!(
+                    ahead_ms = skew.ahead_ms(), own = %skew.own, collector = %skew.collector,
+                    "the clock here and the collector's differ; evidence is told with the times of the clock here"
+                );
+                self.clock_told = true;
+            }
+            None if self.clock_told && round.succeeded() => {
+                tracing::info!("the clock here and the collector's agree again");
+                self.clock_told = false;
+            }
+            _ => {}
+        }
         if round.reported.is_empty() {
             tracing::warn!("there is no machine to report");
         }
@@ -212,4 +290,44 @@ async fn stopped(requests: &mut mpsc::Receiver<Request>) {
 
 fn ms(wait: Duration) -> u64 {
     u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Answer;
+
+    fn round(own: &str, collector: &str) -> Round {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let answer = Answer {
+            acknowledgement: Acknowledgement::Seen,
+            need: Vec::new(),
+            refusals: Vec::new(),
+            next_report_after_ms: 0,
+            collector_time_ms: at(collector).unix_ms(),
+            conflict: false,
+            more: false,
+        };
+        let reported = Reported {
+            host: "own.corp.example".parse().unwrap(),
+            sequence: 1,
+            listed: 0,
+            bodies: 0,
+            result: Ok(answer),
+        };
+        Round { reported: vec![reported], problems: Vec::new(), ended_at: at(own) }
+    }
+
+    #[test]
+    fn clocks_that_differ_are_told_with_both_times() {
+        assert_eq!(round("2026-03-02T09:04:59Z", "2026-03-02T09:00:00Z").skew(), None);
+        assert_eq!(
+            round("2026-03-02T12:00:00Z", "2026-03-02T09:00:00Z").skew().unwrap().to_string(),
+            "the clock here shows 2026-03-02T12:00:00Z and is 3 h ahead of the collector's, which shows \
+             2026-03-02T09:00:00Z; one is wrong"
+        );
+        let behind = round("2026-02-27T09:00:00Z", "2026-03-02T09:00:00Z").skew().unwrap();
+        assert!(behind.to_string().contains("is 3 d behind the collector's"), "{behind}");
+        assert_eq!(round("2026-03-02T09:00:00Z", "1970-01-01T00:00:00Z").skew(), None, "an answer without a clock");
+    }
 }

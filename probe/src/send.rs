@@ -1,28 +1,35 @@
 //! The client of the collector: connects, submits, and says what went wrong. Knows nothing of sources.
 //!
-//! Collectors are tried in order at every connection. The identity's files are looked at before each of them, so a
-//! renewed certificate needs no restart; while they are the same, the TLS settings are kept, because they remember the
-//! session that the next connection resumes. Nothing secret is logged: errors name files, never what is in them.
+//! `routes` says which collector is tried when, `identity` follows the certificate, the key and the collectors' CA on
+//! disk. A connection that is kept is made anew when they change. Nothing secret is logged: errors name files and
+//! proxies, never what is in them or lets in.
 
-use std::path::{Path, PathBuf};
+mod identity;
+mod routes;
+
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use muster_evidence::{DnsName, HostName};
+use muster_evidence::{ClientCertificate, DnsName, HostName, Timestamp};
 use muster_proto::link::{
-    Chain, CollectorUrl, ConnectError, Credentials, InvalidCredentials, InvalidTls, InvalidUrl, LastWord, Timeouts,
-    client_config, connect_as, load_certificates,
+    Chain, CollectorUrl, Connected, InvalidCredentials, InvalidProxy, InvalidTls, LastWord, Proxies, RefusedByPeer,
+    ServiceResolver, Timeouts, connect_through, load_certificates,
 };
 use muster_proto::v1;
 use muster_proto::v1::report_service_client::ReportServiceClient;
 use muster_proto::v1::report_stream_response::Answer;
-use rustls::ClientConfig;
+use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::config::{Config, ConfigError};
+use self::identity::{Identity, IdentityFiles};
+use self::routes::Routes;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, ConfigError, ProxySetting};
+use crate::schedule::system_draw;
 
 /// Reports sent on one stream before its answers are read: bounds what is in flight.
 const STREAM_CHUNK: usize = 128;
@@ -96,9 +103,9 @@ pub enum NoSender {
     /// Settings are missing.
     #[error(transparent)]
     Missing(#[from] ConfigError),
-    /// The address of a collector is none.
+    /// The environment names a proxy that cannot be used.
     #[error(transparent)]
-    Url(#[from] InvalidUrl),
+    Proxy(#[from] InvalidProxy),
     /// The certificate cannot be used.
     #[error("the identity cannot be used")]
     Identity {
@@ -118,24 +125,15 @@ pub enum NoSender {
 
 /// A client that connects when it must.
 pub struct Sender {
-    collectors: Vec<CollectorUrl>,
+    routes: Routes,
     collector_name: Option<DnsName>,
-    files: IdentityFiles,
+    proxies: Proxies,
+    identity: Identity,
     timeouts: Timeouts,
-    tls: Option<(Fingerprint, Arc<ClientConfig>)>,
-    client: Option<ReportServiceClient<Channel>>,
+    client: Option<(CollectorUrl, ReportServiceClient<Channel>)>,
     last_word: LastWord,
+    in_use: Option<String>,
 }
-
-#[derive(Clone, Debug)]
-struct IdentityFiles {
-    certificate: PathBuf,
-    key: PathBuf,
-    collector_ca: PathBuf,
-}
-
-/// By which a change of the identity's files is noticed: their times and lengths.
-type Fingerprint = [Option<(SystemTime, u64)>; 3];
 
 impl Sender {
     /// A sender for these settings, which must name a collector and an identity.
@@ -158,20 +156,20 @@ impl Sender {
         if !missing.is_empty() {
             return Err(ConfigError::Missing { what: "reporting", keys: missing }.into());
         }
-        let collectors = config
-            .collector
-            .iter()
-            .map(|address| format!("https://{address}").parse())
-            .collect::<Result<Vec<CollectorUrl>, InvalidUrl>>()?;
-        let timeouts = Timeouts { connect: config.report.timeout, request: config.report.timeout };
+        let proxies = match &config.proxy {
+            ProxySetting::Environment => Proxies::from_environment()?,
+            ProxySetting::Straight => Proxies::none(),
+            ProxySetting::At(url) => Proxies::configured("proxy.url", url, &config.proxy_bypass.join(","))?,
+        };
         Ok(Self {
-            collectors,
+            routes: Routes::new(config.collector.clone(), ServiceResolver::new(config.dns_server), system_draw()),
             collector_name: config.collector_name.clone(),
-            files,
-            timeouts,
-            tls: None,
+            proxies,
+            identity: Identity::new(files),
+            timeouts: Timeouts { connect: config.report.timeout, request: config.report.timeout },
             client: None,
             last_word: LastWord::default(),
+            in_use: None,
         })
     }
 
@@ -180,7 +178,7 @@ impl Sender {
         if let Some(host) = &config.host {
             return Ok(host.clone());
         }
-        let path = &self.files.certificate;
+        let path = &self.identity.files().certificate;
         let chain = load_certificates(path).map_err(|source| NoSender::Identity { source })?;
         let names = chain.first().map(|leaf| dns_names(leaf)).unwrap_or_default();
         match names.as_slice() {
@@ -189,43 +187,68 @@ impl Sender {
         }
     }
 
-    fn tls(&mut self) -> Result<Arc<ClientConfig>, SendError> {
-        let IdentityFiles { certificate, key, collector_ca } = &self.files;
-        let now = [fingerprint(certificate), fingerprint(key), fingerprint(collector_ca)];
-        if let Some((known, tls)) = &self.tls
-            && *known == now
-        {
-            return Ok(Arc::clone(tls));
-        }
-        let identity = |source| SendError::Identity { source: Arc::new(source) };
-        let own = Credentials::load(certificate, key).map_err(identity)?;
-        let anchors = load_certificates(collector_ca).map_err(identity)?;
-        let tls = client_config(Some(&own), &anchors).map_err(|source| SendError::Tls { source: Arc::new(source) })?;
-        self.tls = Some((now, Arc::clone(&tls)));
-        Ok(tls)
+    /// The collector that was reached last, its address, and the proxy on the way; `None` before the first.
+    pub fn in_use(&self) -> Option<&str> {
+        self.in_use.as_deref()
+    }
+
+    /// The certificate in use, and newer files that cannot be used; `None` before the first connection.
+    pub fn certificate(&self) -> Option<ClientCertificate> {
+        self.identity.told()
     }
 
     async fn client(&mut self) -> Result<ReportServiceClient<Channel>, SendError> {
-        if let Some(client) = &self.client {
+        let (tls, renewed) = self.identity.current(SystemClock.now())?;
+        if renewed {
+            // A connection that is kept was made with the earlier certificate.
+            self.disconnect();
+        }
+        if let Some((_, client)) = &self.client {
             return Ok(client.clone());
         }
-        let tls = self.tls()?;
-        let mut tried = Vec::new();
-        for url in &self.collectors {
-            match connect_as(url, self.collector_name.as_ref(), Some(Arc::clone(&tls)), self.timeouts, &self.last_word)
-                .await
-            {
-                Ok(channel) => {
-                    let client = ReportServiceClient::new(channel);
-                    self.client = Some(client.clone());
+        let (urls, mut tried) = self.routes.in_order(self.timeouts.connect).await;
+        for url in urls {
+            let (name, tls) = (self.collector_name.as_ref(), Some(Arc::clone(&tls)));
+            // What an earlier connection was told is no reason for this one.
+            self.last_word = LastWord::default();
+            match connect_through(&url, name, tls, self.timeouts, &self.last_word, &self.proxies).await {
+                Ok(connected) => {
+                    self.routes.answers(&url, Instant::now());
+                    self.note(&url, &connected);
+                    let client = ReportServiceClient::new(connected.channel);
+                    self.client = Some((url, client.clone()));
                     return Ok(client);
                 }
-                Err(error @ (ConnectError::Connect { .. } | ConnectError::NoTls { .. })) => {
+                Err(error) => {
+                    self.routes.fails(&url, Instant::now());
                     tried.push(Chain(&error).to_string());
                 }
             }
         }
         Err(SendError::Unreachable { tried })
+    }
+
+    /// Says which collector is in use, once for each.
+    fn note(&mut self, url: &CollectorUrl, connected: &Connected) {
+        let Connected { channel: _, address, proxy } = connected;
+        let address = address.map(|address| address.to_string()).unwrap_or_default();
+        let shown = match proxy {
+            Some(proxy) => format!("{url} through proxy {proxy} ({address})"),
+            None => format!("{url} ({address})"),
+        };
+        if self.in_use.as_ref() != Some(&shown) {
+            tracing::info!(collector = %url, address, proxy, "reporting to this collector from now on");
+            self.in_use = Some(shown);
+        }
+    }
+
+    /// Why our certificate was refused; where its validity is the reason, with what both clocks may have to do with it.
+    fn refusal(&self, refused: &RefusedByPeer) -> String {
+        let own = self.identity.told().filter(|_| refused.is_about_validity());
+        match own {
+            Some(own) => validity_doubted(refused, &own, SystemClock.now()),
+            None => refused.to_string(),
+        }
     }
 
     /// What a status means, and whether the connection is of any more use.
@@ -234,9 +257,12 @@ impl Sender {
         if matches!(error, SendError::Refused { .. }) {
             return error;
         }
+        if let Some((url, _)) = &self.client {
+            self.routes.fails(url, Instant::now());
+        }
         self.disconnect();
         match self.last_word.take() {
-            Some(refused) => SendError::Lost { message: refused.to_string() },
+            Some(refused) => SendError::Lost { message: self.refusal(&refused) },
             None => error,
         }
     }
@@ -281,8 +307,10 @@ impl Sender {
 }
 
 impl Exchange for Sender {
-    async fn report(&mut self, request: v1::ReportRequest) -> Result<v1::ReportResponse, SendError> {
+    async fn report(&mut self, mut request: v1::ReportRequest) -> Result<v1::ReportResponse, SendError> {
         let mut client = self.client().await?;
+        // Told here, since it is that of the connection which is used; of machines we carry it says nothing.
+        request.client_certificate = self.identity.told().as_ref().map(Into::into);
         match client.report(request).await {
             Ok(response) => Ok(response.into_inner()),
             Err(status) => Err(self.failed(&status)),
@@ -352,9 +380,15 @@ fn explain(status: &Status, limit: Duration) -> SendError {
     }
 }
 
-fn fingerprint(path: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+/// A refusal because of our certificate's validity, with the times by which it can be told whose clock is wrong.
+fn validity_doubted(refused: &RefusedByPeer, own: &ClientCertificate, now: Timestamp) -> String {
+    let ClientCertificate { not_before, not_after, newer: _ } = own;
+    let advice = if now < *not_before || now > *not_after {
+        "it must be renewed, or this clock is wrong"
+    } else {
+        "by this clock it is valid, so one of the two clocks is wrong"
+    };
+    format!("{refused}; it is valid from {not_before} to {not_after}, and the clock here shows {now}: {advice}")
 }
 
 /// The DNS names of a certificate that could name a machine.
@@ -370,6 +404,8 @@ fn dns_names(der: &[u8]) -> Vec<HostName> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::Loaded;
 
@@ -392,7 +428,7 @@ mod tests {
         std::fs::write(folder.join("ca.pem"), certificate.pem()).unwrap();
         let text = format!(
             "collector = [{collector}]\n[identity]\ncertificate = \"{0}/probe.pem\"\nkey = \"{0}/probe.key\"\n\
-             collector_ca = \"{0}/ca.pem\"\n[report]\ntimeout = \"2s\"\n",
+             collector_ca = \"{0}/ca.pem\"\n[proxy]\nurl = \"none\"\n[report]\ntimeout = \"2s\"\n",
             folder.display()
         );
         let config = Loaded::parse(&text, Path::new("probe.toml")).unwrap().config;
@@ -427,6 +463,27 @@ mod tests {
         assert_eq!(tried.len(), 2);
         assert!(tried[0].contains(&format!("127.0.0.1:{}", ports[0])), "{tried:?}");
         assert!(tried[1].contains(&format!("[::1]:{}", ports[1])), "{tried:?}");
+    }
+
+    #[test]
+    fn a_validity_that_is_doubted_is_told_with_the_clock_here() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let own = ClientCertificate {
+            not_before: at("2026-01-01T00:00:00Z"),
+            not_after: at("2027-01-01T00:00:00Z"),
+            newer: None,
+        };
+        let alert = rustls::AlertDescription::CertificateExpired;
+        let refused = RefusedByPeer { why: "it has expired or is not valid yet", alert };
+        for (now, advice) in [
+            ("2026-06-01T00:00:00Z", "by this clock it is valid, so one of the two clocks is wrong"),
+            ("2027-06-01T00:00:00Z", "it must be renewed, or this clock is wrong"),
+        ] {
+            let told = validity_doubted(&refused, &own, at(now));
+            let times =
+                format!("valid from 2026-01-01T00:00:00Z to 2027-01-01T00:00:00Z, and the clock here shows {now}");
+            assert!(told.contains(&times) && told.ends_with(advice), "{told}");
+        }
     }
 
     #[tokio::test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use muster_evidence::{Kind, Outcome, Role};
 use muster_proto::convert;
 use muster_proto::link::{
-    Chain, CollectorUrl, ConnectError, Credentials, InvalidCredentials, InvalidTls, InvalidUrl, Timeouts,
-    client_config, connect, load_certificates,
+    Chain, CollectorUrl, ConnectError, Credentials, InvalidCredentials, InvalidTls, InvalidUrl, LastWord,
+    RefusedByPeer, Timeouts, client_config, connect_as, load_certificates,
 };
 use muster_proto::v1::{self, readiness_service_client::ReadinessServiceClient};
 use tonic::transport::Channel;
@@ -71,6 +71,14 @@ pub(crate) enum ClientError {
     /// The collector answered that it cannot.
     #[error("{}", status_text(.0))]
     Refused(Box<Status>),
+    /// The collector ended the connection because of our certificate.
+    #[error("{refused}; it is `{}`", certificate.display())]
+    RefusedCertificate {
+        /// What the collector said last.
+        refused: RefusedByPeer,
+        /// The file of our certificate.
+        certificate: PathBuf,
+    },
 }
 
 impl ClientError {
@@ -157,6 +165,10 @@ pub(crate) struct NewWaiver {
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     api: ReadinessServiceClient<Channel>,
+    /// Why the collector ended the connection, where our certificate was the reason: a call may learn only that it is
+    /// closed.
+    last_word: LastWord,
+    certificate: Option<PathBuf>,
 }
 
 impl Client {
@@ -172,8 +184,26 @@ impl Client {
             }
         };
         let timeouts = Timeouts { connect: CONNECT_TIME, request: ANSWER_TIME };
-        let channel = connect(&url, tls, timeouts).await?;
-        Ok(Self { api: ReadinessServiceClient::new(channel).max_decoding_message_size(MOST_ANSWER_BYTES) })
+        let last_word = LastWord::default();
+        let channel = connect_as(&url, None, tls, timeouts, &last_word).await?;
+        Ok(Self {
+            api: ReadinessServiceClient::new(channel).max_decoding_message_size(MOST_ANSWER_BYTES),
+            last_word,
+            certificate: target.identity.as_ref().map(|files| files.certificate.clone()),
+        })
+    }
+
+    /// The better reason for a call that failed: that the collector refused our certificate, where it said so.
+    pub(crate) fn explained(&self, error: ClientError) -> ClientError {
+        match (&error, &self.certificate) {
+            (ClientError::Refused(status), Some(certificate)) if std::error::Error::source(&**status).is_some() => {
+                match self.last_word.take() {
+                    Some(refused) => ClientError::RefusedCertificate { refused, certificate: certificate.clone() },
+                    None => error,
+                }
+            }
+            _ => error,
+        }
     }
 
     /// The organisation in one look.

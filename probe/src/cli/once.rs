@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use muster_evidence::ClientCertificate;
 
 use super::exit::{Ended, Failed, UNAVAILABLE, chain};
 use super::layout::{Page, count, labelled};
@@ -15,6 +16,7 @@ use crate::config::{Loaded, LogSettings};
 use crate::report::Acknowledgement;
 use crate::round::Reported;
 use crate::run::{Round, RunError, Service};
+use crate::send::Sender;
 
 /// What to report.
 #[derive(Debug, Args)]
@@ -33,23 +35,39 @@ pub fn once(arguments: &OnceArguments, loaded: &mut Loaded) -> Ended {
     start_log(&LogSettings { filter, format: log.format })?;
     let config = loaded.config.clone();
     let runtime = super::runtime()?;
-    let round: Result<Round, Failed> = runtime.block_on(async {
+    let page = Page::of_stdout();
+    let done: Result<(Round, String), Failed> = runtime.block_on(async {
         let mut service = Service::new(config, Arc::new(SystemClock)).map_err(|error| failed(&error))?;
-        service.round().await.map_err(|error| failed(&RunError::from(error)))
+        let round = service.round().await.map_err(|error| failed(&RunError::from(error)))?;
+        let way = way(service.exchange(), &round, page);
+        Ok((round, way))
     });
     runtime.shutdown_background();
-    let round = round?;
+    let (round, way) = done?;
     for problem in &round.problems {
         super::say(problem);
     }
     if round.reported.is_empty() {
         return Err(Failed { code: UNAVAILABLE, message: "there is no machine to report".to_owned() });
     }
-    let page = Page::of_stdout();
     let text: String = round.reported.iter().map(|machine| told(machine, page)).collect();
-    super::print(&text)?;
+    super::print(&(text + &way))?;
     let taken = round.reported.iter().all(was_taken) && round.problems.is_empty();
     Ok(if taken { ExitCode::SUCCESS } else { ExitCode::from(UNAVAILABLE) })
+}
+
+/// Which way the reports took, by which certificate, and whether the clocks agree.
+fn way(sender: &Sender, round: &Round, page: Page) -> String {
+    let mut lines = Vec::new();
+    lines.extend(sender.in_use().map(|collector| ("collector", collector.to_owned())));
+    if let Some(ClientCertificate { not_before: _, not_after, newer }) = sender.certificate() {
+        lines.push(("identity", format!("the certificate ends on {not_after}")));
+        if let Some(newer) = newer {
+            lines.push(("newer", format!("files on disk cannot be used: {}", newer.problem)));
+        }
+    }
+    lines.extend(round.skew().map(|skew| ("clock", skew.to_string())));
+    lines.iter().map(|(label, text)| labelled(page, 0, label, 11, text)).collect()
 }
 
 /// Whether the collector holds everything the report said.

@@ -43,13 +43,16 @@ const MOST: Duration = Duration::from_hours(7 * 24);
 pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "collector",
-        form: "list of `host:port`",
-        about: "The collectors, tried in order at every report. Needed by `once` and `run`; `check` works without.",
-        example: r#"["collector.corp.example:8443"]"#,
+        form: "list of `host:port` or `_muster._tcp.domain`",
+        about: "The collectors, tried in order; a name that begins with `_` stands for those of its DNS SRV records, by \
+                priority and weight. One that answers is kept for an hour, one that does not goes to the end for a \
+                while. All addresses of a host are tried, IPv4 and IPv6 side by side. Needed by `once` and `run`; \
+                `check` works without.",
+        example: r#"["collector.corp.example:8443", "_muster._tcp.corp.example"]"#,
         set: |config, value| {
             let addresses = list(value, parsed)?;
             if addresses.is_empty() {
-                return Err("is empty, expected at least one `host:port`".to_owned());
+                return Err("is empty, expected at least one `host:port` or `_muster._tcp.domain`".to_owned());
             }
             config.collector = addresses;
             Ok(())
@@ -60,7 +63,8 @@ pub const SETTINGS: &[Setting] = &[
         key: "collector_name",
         form: "DNS name",
         about: "The name that must stand in the collector's certificate. Left out, it is the host of the address, which \
-                is what you want unless you connect by IP address.",
+                is what you want unless you connect by IP address. With SRV records it is the target's name, which DNS \
+                says without proof: set it where others than collectors hold certificates of the same CA.",
         example: r#""collector.corp.example""#,
         set: |config, value| {
             config.collector_name = Some(parsed(value)?);
@@ -69,10 +73,49 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| config.collector_name.as_ref().map(|name| quoted(name.as_str())),
     },
     Setting {
+        key: "proxy.url",
+        form: "`http://[user:password@]host:port` or `none`",
+        about: "The HTTP proxy on the way to the collectors (CONNECT; what goes through stays encrypted). Left out, it is \
+                the one that `HTTPS_PROXY` or `ALL_PROXY` in the environment names, with the exceptions in `NO_PROXY` \
+                and never for addresses of this machine; `none` takes none. Credentials are shown nowhere, but whoever \
+                may read this file has them.",
+        example: r#""http://proxy.corp.example:8080""#,
+        set: |config, value| {
+            config.proxy = parsed(value)?;
+            Ok(())
+        },
+        show: |config| config.proxy.shown().map(|proxy| quoted(&proxy)),
+    },
+    Setting {
+        key: "proxy.bypass",
+        form: "list of hosts, domains and networks",
+        about: "What is reached without the proxy of `proxy.url`: names, domains with all below them, addresses, \
+                networks such as `10.0.0.0/8`.",
+        example: r#"["branch.corp.example", "10.0.0.0/8"]"#,
+        set: |config, value| {
+            config.proxy_bypass = list(value, |item| Ok(text(item)?.to_owned()))?;
+            Ok(())
+        },
+        show: |config| (!config.proxy_bypass.is_empty()).then(|| show_list(&config.proxy_bypass)),
+    },
+    Setting {
+        key: "dns.server",
+        form: "IP address, with or without a port",
+        about: "The name server that is asked for SRV records. Left out, those of the system are asked. Addresses of \
+                hosts are always looked up by the system.",
+        example: r#""192.0.2.53:53""#,
+        set: |config, value| {
+            config.dns_server = Some(parsed(value)?);
+            Ok(())
+        },
+        show: |config| config.dns_server.map(|server| quoted(&server.to_string())),
+    },
+    Setting {
         key: "identity.certificate",
         form: "path",
-        about: "The probe's certificate followed by its intermediates, PEM. It proves which machine reports. It is read \
-                again for every connection, so a renewed certificate needs no restart.",
+        about: "The probe's certificate followed by its intermediates, PEM. It proves which machine reports. The three \
+                files of the identity are looked at before every report, so a renewed certificate needs no restart; \
+                files that are not whole leave the earlier ones in force until they are.",
         example: r#""/etc/muster/probe.pem""#,
         set: |config, value| {
             config.identity.certificate = Some(path(value)?);
@@ -94,8 +137,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "identity.collector_ca",
         form: "path",
-        about: "The CA certificates that may have issued the collector's certificate, PEM. The system's own store is \
-                never used.",
+        about: "The CA certificates that may have issued the collector's certificate, PEM; several while one follows \
+                another. The system's own store is never used.",
         example: r#""/etc/muster/collector-ca.pem""#,
         set: |config, value| {
             config.identity.collector_ca = Some(path(value)?);
@@ -347,7 +390,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "report.timeout",
         form: "duration",
-        about: "How long connecting to one collector, and the answer to one report, may take.",
+        about: "How long each step to one collector (looking up, connecting, the tunnel through a proxy, the TLS \
+                handshake), and the answer to one report, may take.",
         example: r#""30s""#,
         set: |config, value| {
             config.report.timeout = bounded(value)?;

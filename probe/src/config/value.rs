@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use muster_evidence::{DnsName, Role};
 use muster_proto::link::settings::{nearest, parse_duration};
+use muster_proto::link::{CollectorUrl, InvalidProxy, InvalidServiceName, InvalidUrl, Proxies, ServiceName};
 use toml::de::DeValue;
 
 /// A host and a port. The host is a DNS name or an address.
@@ -18,6 +19,79 @@ pub struct PeerAddress {
     pub host: String,
     /// TCP port.
     pub port: u16,
+}
+
+/// Where a collector is: at an address, or wherever the SRV records of a service say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CollectorPlace {
+    /// At this address.
+    At(CollectorUrl),
+    /// Where the records of this name say.
+    Service(ServiceName),
+}
+
+impl FromStr for CollectorPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if ServiceName::is_meant(text) {
+            return text.parse().map(Self::Service).map_err(|error: InvalidServiceName| error.to_string());
+        }
+        let address: PeerAddress = text.parse()?;
+        format!("https://{address}").parse().map(Self::At).map_err(|error: InvalidUrl| error.to_string())
+    }
+}
+
+impl fmt::Display for CollectorPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(url) => f.write_str(url.to_string().trim_start_matches("https://")),
+            Self::Service(name) => name.fmt(f),
+        }
+    }
+}
+
+/// The proxy that is configured. Its credentials are shown nowhere.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub enum ProxySetting {
+    /// The one that the environment names, if any.
+    #[default]
+    Environment,
+    /// None, whatever the environment names.
+    Straight,
+    /// This one: the whole address, as it was set.
+    At(String),
+}
+
+impl ProxySetting {
+    /// What may be shown of it.
+    pub fn shown(&self) -> Option<String> {
+        match self {
+            Self::Environment => None,
+            Self::Straight => Some("none".to_owned()),
+            Self::At(url) => Some(match url.rsplit_once('@') {
+                Some((_, place)) => format!("http://***@{place}"),
+                None => url.clone(),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for ProxySetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.shown().as_deref().unwrap_or("environment"))
+    }
+}
+
+impl FromStr for ProxySetting {
+    type Err = InvalidProxy;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" {
+            return Ok(Self::Straight);
+        }
+        Proxies::configured("proxy.url", text, "").map(|_| Self::At(text.to_owned()))
+    }
 }
 
 /// A domain controller to be asked for its certificate: over TLS on 636, over `StartTLS` on 389.
@@ -198,6 +272,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_proxy_is_never_shown_with_its_credentials() {
+        let proxy: ProxySetting = "http://ada:secret@proxy.corp.example:8080".parse().unwrap();
+        assert_eq!(proxy.shown().unwrap(), "http://***@proxy.corp.example:8080");
+        assert!(!format!("{proxy:?}").contains("secret"));
+        assert_eq!("none".parse(), Ok(ProxySetting::Straight));
+        assert!("https://proxy:1".parse::<ProxySetting>().is_err());
+    }
+
+    #[test]
     fn addresses_in_every_form() {
         for (text, shown) in [
             ("collector.corp.example:8443", "collector.corp.example:8443"),
@@ -220,6 +303,15 @@ mod tests {
             let error = text.parse::<PeerAddress>().unwrap_err();
             assert!(error.contains(complaint), "{text}: {error}");
         }
+        for (text, shown) in [
+            ("collector.corp.example:8443", "collector.corp.example:8443"),
+            ("[2001:db8::7]:8443", "[2001:db8::7]:8443"),
+            ("_muster._tcp.corp.example", "_muster._tcp.corp.example"),
+        ] {
+            assert_eq!(text.parse::<CollectorPlace>().unwrap().to_string(), shown);
+        }
+        assert!("_muster.corp.example:1".parse::<CollectorPlace>().is_err());
+        assert!("_muster._udp.corp.example".parse::<CollectorPlace>().unwrap_err().contains("`_muster._tcp.`"));
         assert_eq!("dc01.corp.example".parse::<DcAddress>().unwrap().0.port, 636);
         assert!("dc01:389".parse::<DcAddress>().unwrap().starts_tls());
     }

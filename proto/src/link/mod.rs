@@ -24,9 +24,11 @@ mod tls;
 pub use self::accept::{FailedHandshake, accept};
 pub use self::chain::Chain;
 pub use self::client::{
-    CollectorUrl, ConnectError, InvalidUrl, LastWord, RefusedByPeer, Timeouts, connect, connect_as,
+    CollectorUrl, ConnectError, Connected, InvalidNameServer, InvalidProxy, InvalidServiceName, InvalidUrl, LastWord,
+    LookupError, NameServer, Proxies, RefusedByPeer, RefusedServer, ServiceName, ServiceRecord, ServiceResolver,
+    Timeouts, connect, connect_as, connect_through, in_order_of_choice,
 };
 pub use self::credentials::{Credentials, InvalidCredentials, certificates_from_pem, load_certificates};
 pub use self::peer::{OperatorIdentity, PeerIdentity, RefusedPeer, refusal_reason};
 pub use self::policy::{InvalidOid, InvalidPin, InvalidPolicy, Oid, PeerPolicy, SpkiPin};
-pub use self::tls::{Clients, InvalidTls, RefusedServer, TICKET_LIFETIME, client_config, server_config};
+pub use self::tls::{Clients, InvalidTls, TICKET_LIFETIME, client_config, server_config};

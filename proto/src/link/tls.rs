@@ -9,20 +9,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_evidence::{Text, Timestamp};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use muster_evidence::Timestamp;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::GetRandomFailed;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::sign::SingleCertAndKey;
 use rustls::ticketer::TicketRotator;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig, SignatureScheme,
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use rustls_pki_types::{CertificateDer, UnixTime};
 
+use super::client::CollectorVerifier;
 use super::credentials::{Credentials, provider};
 use super::peer::PeerIdentity;
 use super::policy::{PeerPolicy, root_store};
@@ -116,7 +114,7 @@ pub fn client_config(
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|source| InvalidTls::Settings { source })?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(CollectorVerifier { inner }));
+        .with_custom_certificate_verifier(Arc::new(CollectorVerifier::new(inner, anchors)));
     let mut config = match own {
         Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified()))),
         None => builder.with_no_client_auth(),
@@ -198,77 +196,5 @@ impl ClientCertVerifier for ProbeVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.policy.verifier.supported_verify_schemes()
-    }
-}
-
-/// Says why a collector is not believed, beyond what the TLS library says itself.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum RefusedServer {
-    /// Its certificate comes from somebody else.
-    #[error(
-        "certificate of `{server}` is issued by `{issuer}`, which is none of the configured authorities \
-         (is a proxy intercepting the connection?)"
-    )]
-    ForeignIssuer {
-        /// The server asked for.
-        server: Text,
-        /// The issuer's name, as the certificate has it.
-        issuer: Text,
-    },
-}
-
-/// Verifies a collector as the library does, and names the issuer where it is foreign: a proxy that intercepts
-/// connections is found by that name.
-#[derive(Debug)]
-struct CollectorVerifier {
-    inner: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for CollectorVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verified {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::UnknownIssuer | CertificateError::BadSignature,
-            )) => {
-                let issuer = match X509Certificate::from_der(end_entity) {
-                    Ok((_, certificate)) => Text::cut(&certificate.issuer().to_string()),
-                    Err(_) => Text::cut("unreadable"),
-                };
-                let server = Text::cut(&server_name.to_str());
-                Err(CertificateError::Other(OtherError(Arc::new(RefusedServer::ForeignIssuer { server, issuer })))
-                    .into())
-            }
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
     }
 }

@@ -71,8 +71,14 @@ impl CommandError {
 /// Runs a command.
 pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), CommandError> {
     let mut client = Client::connect(&cli.global.target()).await?;
-    let client = &mut client;
-    match cli.command {
+    match execute(&mut client, cli.command, out).await {
+        Err(CommandError::Client(error)) => Err(client.explained(error).into()),
+        other => other,
+    }
+}
+
+async fn execute(client: &mut Client, command: Command, out: Out) -> Result<(), CommandError> {
+    match command {
         Command::Status => status::run(client, out).await,
         Command::Sites { forest, rollout } => sites::run(client, out, &forest, &rollout).await,
         Command::Site { name, forest, all } => site::run(client, out, &Place::new(name, forest)?, all).await,
