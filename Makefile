@@ -20,6 +20,11 @@ BASELINE := proto/schema/baseline.binpb
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SKIPPED := $(TARGET_DIR)/skipped-steps
 CARGO_DENY = $(or $(wildcard .tools/bin/cargo-deny),cargo-deny)
+CARGO_DEB = $(or $(wildcard .tools/bin/cargo-deb),cargo-deb)
+# Who answers for the packages you build; the one in the manifests is a placeholder.
+DEB_MAINTAINER ?=
+# `target` again for whoever has several build folders: cargo-deb would put the packages elsewhere otherwise.
+DEB_OUT ?= $(TARGET_DIR)/debian
 BUF := node_modules/.bin/buf
 
 # Fails with what to do where a tool of `make setup` is missing.
@@ -35,10 +40,10 @@ help: ## Lists these commands.
 ##@ Everything
 
 .PHONY: test
-test: setup skips-reset fmt-check readiness-deps deny buf clippy docs windows-check test-all ## Sets up what is missing, then every check and every test. What CI runs.
+test: setup skips-reset fmt-check readiness-deps deny buf units clippy docs windows-check test-all ## Sets up what is missing, then every check and every test. What CI runs.
 
 .PHONY: check
-check: skips-reset fmt clippy deny docs readiness-deps windows-check test-all ## Before a commit: formats, then lints, documentation and every test, nothing installed.
+check: skips-reset fmt clippy deny units docs readiness-deps windows-check test-all ## Before a commit: formats, then lints, documentation and every test, nothing installed.
 
 .PHONY: demo
 demo: ## Shows the whole thing on this machine until Ctrl-C.
@@ -134,6 +139,40 @@ test-fast: ## The unit tests, without the scenarios across programs.
 skips-reset:
 	@rm -f $(SKIPPED)
 
+##@ Packages
+
+.PHONY: deb
+deb: manuals ## Builds the Debian packages of the three programs, optimised, into target/debian.
+	$(call step,deb)
+	$(call need,$(CARGO_DEB))
+	cargo build $(CARGO_FLAGS) --release -p muster-probe -p muster-collector -p muster-cli
+	@mkdir -p $(TARGET_DIR)/release && rm -rf $(TARGET_DIR)/release/manuals && cp -r $(TARGET_DIR)/manuals $(TARGET_DIR)/release/
+	@gzip -9n $(TARGET_DIR)/release/manuals/man/*/*.1
+	@for package in muster-probe muster-collector muster-cli; do \
+	  $(CARGO_DEB) $(CARGO_FLAGS) --quiet --no-build -p $$package -o $(DEB_OUT)/ \
+	    $(if $(DEB_MAINTAINER),--maintainer '$(DEB_MAINTAINER)'); \
+	done
+
+.PHONY: manuals
+manuals: ## Writes the manual pages and shell completions of the three programs to target/manuals.
+	$(call step,manuals)
+	@rm -rf $(TARGET_DIR)/manuals
+	cargo run $(CARGO_FLAGS) --quiet -p muster-tests --bin muster-manuals -- $(TARGET_DIR)/manuals
+
+# The upper bounds of `systemd-analyze security`; what each unit scores is in docs/install.md.
+.PHONY: units
+units: ## Fails if a unit is more exposed than it says, where systemd-analyze is installed.
+	$(call step,units)
+	@if ! command -v systemd-analyze >/dev/null; then \
+	  mkdir -p $(TARGET_DIR); \
+	  echo "SKIPPED: units: no systemd-analyze here" | tee -a $(SKIPPED); \
+	  exit 0; \
+	fi; \
+	for unit in collector:12 probe:16; do \
+	  systemd-analyze security --no-pager --offline=true --threshold="$${unit#*:}" deploy/systemd/muster-"$${unit%:*}".service \
+	    | tail -n 1; \
+	done
+
 ##@ Generated files
 
 .PHONY: proto
@@ -141,9 +180,10 @@ proto: ## Remakes the code generated from the schema.
 	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-proto --test bootstrap
 
 .PHONY: docs-generated
-docs-generated: ## Remakes docs/checks and the references of settings from the code; tests compare them.
+docs-generated: ## Remakes docs/checks and the references of settings and command lines; tests compare them.
 	cargo run $(CARGO_FLAGS) -p muster-probe -- checks --markdown docs/checks
 	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-probe -p muster-collector --lib -- config the_reference_in_docs
+	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-tests --test deploy -- manuals::the_reference
 
 .PHONY: baseline
 baseline: ## On a release: makes today's schema the one later changes are compared with.

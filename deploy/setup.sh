@@ -6,7 +6,7 @@
 #
 #   build   a C toolchain and the TPM libraries, enough for `cargo build`
 #   demo    build, a software TPM and the small tools of the demo
-#   test    demo, what the tests and lints need, cargo-deny and buf (the default)
+#   test    demo, what the tests and lints need, cargo-deny, cargo-deb and buf (the default)
 #   all     the same as test today: every package any command of this repository wants
 #   --check only lists what is missing; exit status 1 if anything is
 #
@@ -16,12 +16,13 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # cargo-deny is a compiled tool, three minutes on two cores at the settings below, so its version is pinned: a new
-# one is a change somebody makes on purpose.
+# one is a change somebody makes on purpose. cargo-deb is small, half a minute more.
 CARGO_DENY_VERSION=0.20.2
+CARGO_DEB_VERSION=3.8.0
 
 DEBIAN_BUILD=(build-essential pkg-config libtss2-dev ca-certificates git)
 DEBIAN_DEMO=(libtss2-tcti-swtpm0 swtpm swtpm-tools tpm2-tools openssl xxd jq)
-DEBIAN_TEST=(fuse3 iproute2)
+DEBIAN_TEST=(fuse3 iproute2 man-db prometheus)
 
 profile="test"
 check_only=false
@@ -76,11 +77,14 @@ missing_components() {
   command -v cargo-clippy >/dev/null && cargo-clippy --version >/dev/null 2>&1 || echo clippy
 }
 
-# Ours in .tools, or one of the same minor version that the machine has anyway.
-have_cargo_deny() {
-  grep -qs "\"cargo-deny $CARGO_DENY_VERSION " .tools/.crates.toml && [ -x .tools/bin/cargo-deny ] && return
-  command -v cargo-deny >/dev/null && [[ $(cargo-deny --version) == "cargo-deny ${CARGO_DENY_VERSION%.*}."* ]]
+# have_cargo_tool NAME VERSION: ours in .tools, or one of the same minor version that the machine has anyway.
+have_cargo_tool() {
+  grep -qs "\"$1 $2 " .tools/.crates.toml && [ -x ".tools/bin/$1" ] && return
+  # One prints its name before its version, the other does not.
+  command -v "$1" >/dev/null && [[ $("$1" --version) =~ ^("$1 ")?"${2%.*}." ]]
 }
+have_cargo_deny() { have_cargo_tool cargo-deny "$CARGO_DENY_VERSION"; }
+have_cargo_deb() { have_cargo_tool cargo-deb "$CARGO_DEB_VERSION"; }
 
 # The lock file that was installed is kept beside the packages, so that a changed one is seen.
 have_npm_packages() { [ -x node_modules/.bin/buf ] && cmp -s package-lock.json node_modules/.installed-lock.json; }
@@ -89,9 +93,11 @@ mapfile -t lacking_debian < <(missing_debian "${debian[@]}")
 mapfile -t lacking_components < <(missing_components)
 rust=$(rust_problem)
 lacking_deny=false
+lacking_deb=false
 lacking_npm=false
 if $tools; then
   have_cargo_deny || lacking_deny=true
+  have_cargo_deb || lacking_deb=true
   have_npm_packages || lacking_npm=true
   if $lacking_npm; then
     # Any Node will do, Debian's or another; Debian's is installed only where there is none.
@@ -106,6 +112,7 @@ if $check_only; then
   for component in "${lacking_components[@]}"; do echo "missing Rust component: $component"; missing=1; done
   if [ -n "$rust" ]; then echo "missing Rust: $rust"; missing=1; fi
   if $lacking_deny; then echo "missing Cargo tool: cargo-deny $CARGO_DENY_VERSION"; missing=1; fi
+  if $lacking_deb; then echo "missing Cargo tool: cargo-deb $CARGO_DEB_VERSION"; missing=1; fi
   if $lacking_npm; then echo "missing npm packages: those of package-lock.json"; missing=1; fi
   [ $missing = 1 ] || say "nothing is missing for profile $profile"
   exit $missing
@@ -130,6 +137,12 @@ if [ ${#lacking_debian[@]} -gt 0 ]; then
   say "installing Debian packages: ${lacking_debian[*]}"
   # An automatic upgrade of the machine may hold dpkg's lock for a while.
   apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
+  # Prometheus is wanted as a program, on ports of the tests' own: masked before it comes, its service does not start.
+  # `systemctl unmask prometheus` undoes this.
+  if [[ " ${lacking_debian[*]} " == *" prometheus "* && ! -e /etc/systemd/system/prometheus.service ]]; then
+    "${as_root[@]}" mkdir -p /etc/systemd/system
+    "${as_root[@]}" ln -s /dev/null /etc/systemd/system/prometheus.service
+  fi
   "${apt[@]}" update
   "${apt[@]}" install --yes --no-install-recommends "${lacking_debian[@]}"
 fi
@@ -140,15 +153,26 @@ if [ ${#lacking_components[@]} -gt 0 ]; then
   rustup component add "${lacking_components[@]}"
 fi
 
-if $lacking_deny && ! have_cargo_deny; then
-  say "compiling cargo-deny $CARGO_DENY_VERSION (some minutes, once)"
-  # Barely optimised and without link-time optimisation: it runs for two seconds and should not compile for ten minutes.
-  # A build folder of its own keeps what is done should the compile be interrupted.
+# install_cargo_tool NAME VERSION FLAGS...: barely optimised and without link-time optimisation, since these run for
+# seconds and should not compile for ten minutes. A build folder of its own keeps what is done should the compile be
+# interrupted.
+install_cargo_tool() {
+  local name=$1 version=$2
+  shift 2
   CARGO_TARGET_DIR=$PWD/.tools/build CARGO_INCREMENTAL=0 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
-    cargo install --quiet --locked --root .tools --version "=$CARGO_DENY_VERSION" cargo-deny 9>&-
-  rm -rf .tools/build
+    cargo install --quiet --locked --root .tools --version "=$version" "$@" "$name" 9>&-
+}
+if $lacking_deny && ! have_cargo_deny; then
+  say "compiling cargo-deny $CARGO_DENY_VERSION (some minutes, once)"
+  install_cargo_tool cargo-deny "$CARGO_DENY_VERSION"
 fi
+if $lacking_deb && ! have_cargo_deb; then
+  say "compiling cargo-deb $CARGO_DEB_VERSION (a minute, once)"
+  # Without its own xz: the one of Debian, which dpkg needs anyway, does.
+  install_cargo_tool cargo-deb "$CARGO_DEB_VERSION" --no-default-features
+fi
+rm -rf .tools/build
 
 if $lacking_npm && ! have_npm_packages; then
   say "installing npm packages"
@@ -157,6 +181,6 @@ if $lacking_npm && ! have_npm_packages; then
   cp package-lock.json node_modules/.installed-lock.json
 fi
 
-if [ ${#lacking_debian[@]} -gt 0 ] || [ ${#lacking_components[@]} -gt 0 ] || $lacking_deny || $lacking_npm; then
+if [ ${#lacking_debian[@]} -gt 0 ] || [ ${#lacking_components[@]} -gt 0 ] || $lacking_deny || $lacking_deb || $lacking_npm; then
   say "done"
 fi

@@ -5,7 +5,7 @@
 //! - [`collector`] serves, inside the test's process or as the real program.
 //! - [`machine`] are made-up machines, [`probe`] a probe that says of them whatever a test wants said.
 //! - [`operator`] asks the collector, [`program`] runs the real programs, [`wait`] waits for states, [`golden`] compares
-//!   texts, [`captures`] has raw outputs of a small organisation.
+//!   texts, [`captures`] has raw outputs of a small organisation, [`manual`] makes manual pages and completions.
 //!
 //! Everything ends when its value is dropped. Nothing here judges, and no scenario is in here.
 
@@ -17,6 +17,7 @@ pub mod collector;
 pub mod golden;
 pub mod lab;
 pub mod machine;
+pub mod manual;
 pub mod operator;
 pub mod probe;
 pub mod program;
