@@ -66,6 +66,9 @@ impl Core {
                 _ = tick.tick() => {}
             }
             self.tick();
+            if let Err(error) = self.follow().await {
+                warn!(error = %Chain(&error), "changes of others cannot be read; tried again later");
+            }
             if looked_for_vanished.elapsed() >= VANISHED {
                 self.forget_vanished().await;
                 looked_for_vanished = Instant::now();

@@ -30,7 +30,7 @@ use crate::rebuild::Rebuild;
 use crate::settings::Settings;
 use crate::sites::SiteKey;
 use crate::snapshot::Snapshot;
-use crate::store::{HostKey, Store, StoreError, StoredHost};
+use crate::store::{ChangeCursor, HostKey, Since, Store, StoreError, StoredHost};
 use crate::table::{DcRow, Frame, Resident, SiteNo, Table, site_from_wire};
 use crate::verdict::{check_of, judgement_from_stored, standing_to_wire, verdict_to_wire};
 
@@ -72,6 +72,8 @@ pub(crate) struct Inner {
     rollouts: Mutex<Rollouts>,
     /// Set while a store that took the place of a damaged one waits for its hosts.
     rebuild: Mutex<Option<Rebuild>>,
+    /// How far the store's feed of changes has been followed.
+    pub(crate) followed: tokio::sync::Mutex<ChangeCursor>,
     last_transition: AtomicU64,
     /// What is said of peers whose reports are refused, wholly or in part.
     pub(crate) log_limit: LogLimit,
@@ -129,6 +131,11 @@ impl Core {
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<Self, StartError> {
         let now = clock.now();
+        // Before anything is read: what changes from here on is told by the feed.
+        let followed = match store.changes_since(ChangeCursor::UNKNOWN).await? {
+            Since::TooOld { newest } => newest,
+            Since::Changes(changes) => changes.next,
+        };
         let policy = policy_state::load(store.as_ref(), seed, now).await?;
         let frame = Frame::new(Arc::clone(&policy.policy), policy.revision, settings.cadences, now, Timestamp::MIN);
         let mut table = Table::new(frame);
@@ -166,6 +173,7 @@ impl Core {
             waiting: Mutex::default(),
             rollouts: Mutex::default(),
             rebuild: Mutex::default(),
+            followed: tokio::sync::Mutex::new(followed),
             last_transition: AtomicU64::new(0),
             log_limit: LogLimit::default(),
             meters,
@@ -658,7 +666,7 @@ impl Core {
     }
 
     /// What a site keeps of a domain controller, from its bodies.
-    async fn load_dc(
+    pub(crate) async fn load_dc(
         &self,
         stored: &StoredHost,
         policy: &PolicyInForce,

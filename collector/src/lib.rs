@@ -10,6 +10,7 @@ pub mod config;
 pub mod core;
 #[cfg(test)]
 mod fixture;
+mod follow;
 pub mod identity;
 pub mod ingest;
 mod inventory;

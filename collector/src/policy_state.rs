@@ -204,6 +204,27 @@ impl Core {
         Ok(revision)
     }
 
+    /// Takes over the policy and the waivers that another collector put in force, if it did. Hosts are judged again in the
+    /// background; where the other one is faster, its verdicts are taken over.
+    pub(crate) async fn reload_policy(&self) -> Result<(), PolicyError> {
+        let _changing = self.0.policy_lane.lock().await;
+        let known = self.policy();
+        let record = self.store().policy(None).await?.unwrap_or_default();
+        let waivers = self.store().waivers().await?;
+        if record.revision > known.revision {
+            let policy = parse_policy(&record.text).map_err(|problems| PolicyError::Invalid { problems })?;
+            tracing::info!(
+                revision = record.revision,
+                by = record.applied_by,
+                "policy of another collector taken over"
+            );
+            self.put_in_force(in_force(Arc::new(policy), record, waivers), self.now());
+        } else if waivers != *known.waiver_records {
+            self.set_policy(in_force(Arc::clone(&known.policy), known.record.clone(), waivers));
+        }
+        Ok(())
+    }
+
     /// What a policy would change, without changing anything. Progress in hosts, of how many.
     pub async fn plan_policy(
         &self,

@@ -4,6 +4,10 @@
 //! those before it, what it changes, what that means, and only after the store has confirmed the change does the
 //! table learn of it and the probe get its answer. A report that says nothing new takes a short way and writes
 //! nothing.
+//!
+//! The short way trusts this process's own table: that it holds what the store does, and the last sequence of the host.
+//! With one collector on a store that is so. With several, `follow` makes the first right within a second or two; the
+//! second needs hosts to belong to one collector at a time, as is said there.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

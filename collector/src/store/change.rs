@@ -53,6 +53,7 @@ pub(super) fn apply(draft: &mut Draft<'_>, update: HostUpdate) -> Result<Applied
         for delta in &update.deltas {
             count(draft, delta)?;
         }
+        draft.news().host(host, 0);
         let last_transition = append(draft, None, update.transitions)?;
         return Ok(Applied::Committed { last_transition });
     }
@@ -65,6 +66,7 @@ pub(super) fn apply(draft: &mut Draft<'_>, update: HostUpdate) -> Result<Applied
     if let Some(due_ms) = record.due_ms {
         draft.put(key::due(due_ms, host), &())?;
     }
+    draft.news().host(host, record.revision);
     draft.put(key::host(host), &record)?;
     draft.put(key::verdicts(host), &update.verdicts)?;
     // Removals first: a body that is both removed and written was replaced.
@@ -134,6 +136,7 @@ pub(super) fn append(
             draft.put(key::host_transition(host, last), &())?;
         }
     }
+    draft.news().transition(last);
     draft.put(key::meta(meta::LAST_TRANSITION), &last)?;
     Ok(last)
 }
@@ -183,6 +186,7 @@ fn merge_inventory(draft: &mut Draft<'_>, part: InventoryUpdate) -> Result<(), S
             draft.erase(at)?;
         }
     }
+    draft.news().inventories();
     draft.put(key::inventory(&head.forest, &head.source), &head)
 }
 
@@ -216,6 +220,7 @@ pub(super) fn put_policy(
     }
     let revision = base + 1;
     let record = v1::PolicyRecord { revision, text, applied_at_ms: now.unix_ms(), applied_by: by };
+    draft.news().policy();
     draft.put(key::policy(revision), &record)?;
     draft.put(key::meta(meta::POLICY), &revision)?;
     Ok(Some(revision))
@@ -230,6 +235,7 @@ pub(super) fn put_waiver(draft: &mut Draft<'_>, mut waiver: v1::Waiver) -> Resul
     if waiver.number > last {
         draft.put(key::meta(meta::LAST_WAIVER), &waiver.number)?;
     }
+    draft.news().waivers();
     draft.put(key::waiver(waiver.number), &waiver)?;
     Ok(waiver.number)
 }

@@ -9,7 +9,7 @@ use prost::Message;
 use super::change::{meta, number};
 use super::map::{Map, join, read, unreadable};
 use super::record::{SEEN_BLOCK, key};
-use super::{HostKey, Page, StoreError, StoredHost};
+use super::{HostFilter, HostKey, Page, StoreError, StoredHost};
 
 /// The most items of one page: what a caller asks beyond it would hold a reader's thread and memory for too long.
 const LARGEST_PAGE: usize = 10_000;
@@ -56,18 +56,31 @@ pub(super) fn bodies(map: &dyn Map, host: HostNo) -> Result<Vec<(v1::Observation
     })
 }
 
-/// Hosts with a number above `after`.
-pub(super) fn page(map: &dyn Map, after: u64, limit: usize) -> Result<Page<StoredHost>, StoreError> {
+/// Hosts with a number above `after` that match.
+pub(super) fn page(
+    map: &dyn Map,
+    filter: &HostFilter,
+    after: u64,
+    limit: usize,
+) -> Result<Page<StoredHost>, StoreError> {
     let limit = limit.clamp(1, LARGEST_PAGE);
     let mut page = Page { items: Vec::new(), next: None };
+    let (mut looked_at, mut last) = (0, after);
     each(map, &key::hosts_after(after), |at, record| {
         let host = key::host_of(at).map_err(|cause| unreadable(at, cause))?;
-        if page.items.len() == limit {
-            page.next = page.items.last().map(|last: &StoredHost| last.number.0);
+        // A filter that hardly any host passes must not hold a reader's thread for the whole store.
+        if page.items.len() == limit || looked_at == LARGEST_PAGE {
+            page.next = Some(last);
             return Ok(ControlFlow::Break(()));
         }
-        let verdicts = read(map, &key::verdicts(host))?.unwrap_or_default();
-        page.items.push(StoredHost { number: host, record, verdicts });
+        looked_at += 1;
+        last = host.0;
+        if filter.has_place_and_role(&record) {
+            let verdicts = read(map, &key::verdicts(host))?.unwrap_or_default();
+            if filter.has_standing(&verdicts) {
+                page.items.push(StoredHost { number: host, record, verdicts });
+            }
+        }
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(page)

@@ -10,6 +10,7 @@ use std::ops::{Bound, ControlFlow};
 use prost::Message;
 
 use super::StoreError;
+use super::feed::News;
 use super::record::{self, InvalidRecord, key};
 
 /// What a visitor of a scan is given: a key and its value. It may end the scan.
@@ -126,17 +127,24 @@ pub(super) struct Draft<'a> {
     undo: Vec<(Vec<u8>, Before)>,
     /// Bytes of keys and values written so far; grows only.
     bytes: usize,
+    /// What the changes have to tell.
+    news: News,
 }
 
 impl<'a> Draft<'a> {
     /// An empty draft.
     pub(super) fn over(base: &'a dyn Map) -> Self {
-        Self { base, writes: Writes::new(), undo: Vec::new(), bytes: 0 }
+        Self { base, writes: Writes::new(), undo: Vec::new(), bytes: 0, news: News::default() }
     }
 
     /// Bytes of keys and values written so far.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What the change under way, or all of them, have to tell.
+    pub(super) const fn news(&mut self) -> &mut News {
+        &mut self.news
     }
 
     /// What is to be committed.
@@ -150,8 +158,12 @@ impl<'a> Draft<'a> {
         change: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.undo.clear();
+        let told = std::mem::take(&mut self.news);
         let result = change(self);
-        if result.is_err() {
+        let news = std::mem::replace(&mut self.news, told);
+        if result.is_ok() {
+            self.news.join(news);
+        } else {
             while let Some((key, before)) = self.undo.pop() {
                 match before {
                     Some(value) => self.writes.insert(key, value),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::StoreError;
+use super::feed::Pen;
 use super::map::{Draft, Map, Ordered};
 use super::record::{STORE_FORMAT, key};
 use super::shared::{Absent, Backend, Change, Shared};
@@ -16,7 +17,7 @@ use super::shared::{Absent, Backend, Change, Shared};
 pub struct MemoryStore {
     shared: Arc<Shared<Ordered>>,
     /// One change at a time, from reading to commit.
-    writer: std::sync::Mutex<()>,
+    writer: std::sync::Mutex<Option<Pen>>,
 }
 
 impl Default for MemoryStore {
@@ -28,7 +29,7 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        let store = Self { shared: Arc::new(Shared::new(Ordered::default())), writer: std::sync::Mutex::new(()) };
+        let store = Self { shared: Arc::new(Shared::new(Ordered::default())), writer: std::sync::Mutex::default() };
         let format: Change<()> = Box::new(|draft| draft.put(key::format(), &STORE_FORMAT));
         // Memory has no faults, and a number is a short record.
         let written = store.write_now(vec![format]);
@@ -37,13 +38,22 @@ impl MemoryStore {
     }
 
     fn write_now<T>(&self, changes: Vec<Change<T>>) -> Result<Vec<T>, StoreError> {
-        let _one = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (results, writes) = self.shared.look(|table| {
+        let mut pen = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut pen_now = match pen.take() {
+            Some(pen) => pen,
+            None => self.shared.look(|table| Pen::of(table))?,
+        };
+        let (results, writes, told) = self.shared.look(|table| {
             let mut draft = Draft::over(table);
             let results: Vec<_> = changes.into_iter().map(|change| draft.attempt(change)).collect();
-            Ok((results, draft.into_writes()))
+            let told = pen_now.write(&mut draft)?;
+            Ok((results, draft.into_writes(), told))
         })?;
         self.shared.apply(&writes, || ())?;
+        if told {
+            pen_now.written();
+        }
+        *pen = Some(pen_now);
         results.into_iter().collect()
     }
 }

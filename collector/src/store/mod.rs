@@ -6,6 +6,7 @@
 
 mod backup;
 mod change;
+mod feed;
 mod look;
 mod map;
 mod memory;
@@ -19,10 +20,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use muster_evidence::{Forest, HostName, HostNo, Timestamp};
+use muster_evidence::{Forest, HostName, HostNo, Role, SiteName, Timestamp};
+use muster_proto::convert::role_to_wire;
 use muster_proto::v1;
 
 pub use self::backup::BackupInfo;
+pub use self::feed::{ChangeCursor, Changes, Since};
 pub use self::memory::MemoryStore;
 pub use self::record::{InvalidRecord, STORE_FORMAT};
 pub use self::sled::SledStore;
@@ -107,6 +110,47 @@ pub enum Applied {
     },
     /// The host's record is not at the revision the change was made from; nothing was written.
     Conflict,
+}
+
+/// Which hosts a page is about. All of it must hold, and what is `None` or empty filters nothing.
+///
+/// Standings are those that were stored: neither silence nor what the policy in force requires is considered, which are
+/// the resident table's to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFilter {
+    /// Only hosts of this site.
+    pub site: Option<(Forest, SiteName)>,
+    /// Only hosts with this role.
+    pub role: Option<Role>,
+    /// Only hosts that this check speaks of, or whose users it speaks of; the standings below are its.
+    pub check: Option<String>,
+    /// Only hosts whose worst verdict, their users' among them, is one of these.
+    pub standings: Vec<v1::Standing>,
+}
+
+impl HostFilter {
+    fn has_place_and_role(&self, record: &v1::HostRecord) -> bool {
+        let here = self.site.as_ref().is_none_or(|(forest, name)| {
+            let own = record.site.as_ref();
+            own.is_some_and(|own| {
+                own.forest == forest.as_str() && own.name.parse().is_ok_and(|own: SiteName| own == *name)
+            })
+        });
+        here && self.role.is_none_or(|role| record.roles.contains(&role_to_wire(role)))
+    }
+
+    fn has_standing(&self, verdicts: &v1::VerdictRecord) -> bool {
+        if self.check.is_none() && self.standings.is_empty() {
+            return true;
+        }
+        let own = verdicts.verdicts.iter().filter_map(|stored| stored.verdict.as_ref());
+        let of_check = own.filter(|verdict| self.check.as_ref().is_none_or(|check| verdict.check == *check));
+        // The numbers of standings grow with their gravity.
+        let worst = of_check.map(|verdict| verdict.standing).max();
+        worst.is_some_and(|worst| {
+            self.standings.is_empty() || self.standings.iter().any(|standing| i32::from(*standing) == worst)
+        })
+    }
 }
 
 /// A page of something, and where the next one starts.
@@ -211,7 +255,18 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn bodies(&self, host: HostNo) -> Result<Vec<(v1::ObservationKey, Vec<u8>)>, StoreError>;
 
     /// Hosts with a number above `after`, in order, at most `limit`.
-    async fn page(&self, after: u64, limit: usize) -> Result<Page<StoredHost>, StoreError>;
+    async fn page(&self, after: u64, limit: usize) -> Result<Page<StoredHost>, StoreError> {
+        self.page_of(&HostFilter::default(), after, limit).await
+    }
+
+    /// Hosts that match, with a number above `after`, in order, at most `limit`. A page may have fewer, even none, while
+    /// there is a next one: how many hosts are looked at for one answer is bounded. (PostgreSQL: a query by the columns
+    /// that the filter names.)
+    async fn page_of(&self, filter: &HostFilter, after: u64, limit: usize) -> Result<Page<StoredHost>, StoreError>;
+
+    /// What has changed after a cursor, through this handle or any other. One that has fallen too far behind, or is of
+    /// another history of the store, is told so and reads everything again. Last-seen times and leases are not told of.
+    async fn changes_since(&self, cursor: ChangeCursor) -> Result<Since, StoreError>;
 
     /// Hosts whose verdicts are due at or before `now`, earliest first, at most `limit`.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<HostNo>, StoreError>;

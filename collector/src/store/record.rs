@@ -151,6 +151,7 @@ pub(super) fn decode<M: Message + Default, E: From<InvalidRecord>>(
 
 /// The letters in front of keys.
 mod prefix {
+    pub(super) const CHANGE: u8 = b'A';
     pub(super) const FORMAT: u8 = b'F';
     pub(super) const META: u8 = b'M';
     pub(super) const HOST: u8 = b'H';
@@ -218,6 +219,15 @@ pub(super) mod key {
 
     pub(in super::super) fn format() -> Vec<u8> {
         vec![prefix::FORMAT]
+    }
+
+    /// A slot of the ring of changes.
+    pub(in super::super) fn change(slot: u64) -> Vec<u8> {
+        join(prefix::CHANGE, &[&slot.to_be_bytes()])
+    }
+
+    pub(in super::super) fn changes() -> Range {
+        below(vec![prefix::CHANGE])
     }
 
     /// A number the store keeps for itself.
@@ -388,6 +398,7 @@ pub(super) mod key {
     pub(in super::super) fn describe(key: &[u8]) -> String {
         let number = number_after(key, 1).unwrap_or_default();
         match key.first().copied() {
+            Some(prefix::CHANGE) => format!("entry {number} of the ring of changes"),
             Some(prefix::FORMAT) => "store format".to_owned(),
             Some(prefix::META) => format!("number {}", String::from_utf8_lossy(&key[1..])),
             Some(prefix::HOST) => format!("host {number}"),

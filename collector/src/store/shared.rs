@@ -15,7 +15,10 @@ use tokio::sync::oneshot;
 use super::backup::{self, Tap};
 use super::map::{Draft, Map, Overlay, Table, Writes};
 use super::record::key;
-use super::{Applied, HostKey, HostUpdate, Page, Store, StoreError, StoredHost, change, look};
+use super::{
+    Applied, ChangeCursor, HostFilter, HostKey, HostUpdate, Page, Since, Store, StoreError, StoredHost, change, feed,
+    look,
+};
 
 /// A change, to be made on the backend's writer.
 pub(super) type Change<T> = Box<dyn FnOnce(&mut Draft<'_>) -> Result<T, StoreError> + Send>;
@@ -78,8 +81,13 @@ impl<B: Backend> Store for B {
         self.read(move |map| look::bodies(map, host)).await
     }
 
-    async fn page(&self, after: u64, limit: usize) -> Result<Page<StoredHost>, StoreError> {
-        self.read(move |map| look::page(map, after, limit)).await
+    async fn page_of(&self, filter: &HostFilter, after: u64, limit: usize) -> Result<Page<StoredHost>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |map| look::page(map, &filter, after, limit)).await
+    }
+
+    async fn changes_since(&self, cursor: ChangeCursor) -> Result<Since, StoreError> {
+        self.read(move |map| feed::changes_since(map, cursor)).await
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<HostNo>, StoreError> {

@@ -35,6 +35,7 @@ use self::database::{
     reserve_bytes, wait_for_lock,
 };
 use super::StoreError;
+use super::feed::Pen;
 use super::map::{Draft, Map};
 use super::shared::{Absent, Backend, Change, Job, Shared, job};
 
@@ -93,7 +94,8 @@ impl SledStore {
             applied: AtomicU64::new(1),
             progress: watch::Sender::new(Progress { durable: 1, lost: 0 }),
         });
-        let mut writer = Writer { inner: Arc::clone(&inner), disk: Some(disk), full_since: None };
+        let pen = inner.shared.look(|database| Pen::of(database))?;
+        let mut writer = Writer { inner: Arc::clone(&inner), disk: Some(disk), full_since: None, pen };
         match fill_reserve(path, reserve_bytes(path)) {
             Ok(()) => {}
             Err(cause) if out_of_space(&cause) => writer.full_since = Some(Instant::now()),
@@ -213,6 +215,8 @@ struct Writer {
     disk: Option<Disk>,
     /// Since when changes are refused for want of space, or when that was last looked at.
     full_since: Option<Instant>,
+    /// The writing end of the feed of changes.
+    pen: Pen,
 }
 
 impl Writer {
@@ -254,7 +258,7 @@ impl Writer {
         group.push(first);
         self.look_for_space()?;
         let inner = Arc::clone(&self.inner);
-        let writes = inner.shared.look(|database| {
+        let (writes, told) = inner.shared.look(|database| {
             let mut draft = Draft::over(database);
             let mut at = 0;
             while let Some(job) = group.get_mut(at) {
@@ -267,7 +271,8 @@ impl Writer {
                     group.push(next);
                 }
             }
-            Ok(draft.into_writes())
+            let told = self.pen.write(&mut draft)?;
+            Ok((draft.into_writes(), told))
         })?;
         if writes.is_empty() && inner.progress.borrow().durable == inner.applied.load(Ordering::Acquire) {
             return Ok(());
@@ -276,6 +281,10 @@ impl Writer {
             inner.shared.apply(&writes, || {
                 inner.applied.fetch_add(1, Ordering::Release);
             })?;
+            // Readers see it from here on, also if it is made durable by a later group only.
+            if told {
+                self.pen.written();
+            }
         }
         inner.shared.look(Database::flush)?;
         let disk = self.disk.as_ref().ok_or_else(|| StoreError::Closed { why: "it has no file".to_owned() })?;
@@ -377,6 +386,12 @@ impl Writer {
                 Err(Absent::Closed(chain(&error)))
             }
         });
+        // What was lost with the failure leaves no gap behind: nobody was told of it.
+        if disk.is_some()
+            && let Err(error) = self.inner.shared.look(|database| self.pen.find_end(database))
+        {
+            tracing::error!(error = %chain(&error), "the end of the feed of changes could not be found");
+        }
         self.disk = disk;
     }
 }

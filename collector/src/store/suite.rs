@@ -2,6 +2,8 @@
 //!
 //! A backend is added by one line in [`backends`].
 
+mod feed;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
