@@ -195,6 +195,7 @@ say "And the domain controller itself?"
 
 say "Look further"
 cat <<TXT
+  http://127.0.0.1:$OPERATOR_PORT/                  the same in a browser: sites, hosts, users, with reasons and remedies
   alias muster='$BIN/muster --collector http://127.0.0.1:$OPERATOR_PORT'
   muster site Oslo                        why a stopped probe is a gap and not health
   muster host $HERE     this machine, with its software TPM

@@ -84,6 +84,8 @@ pub struct OperatorListener {
     pub tls: Option<TlsFiles>,
     /// Names in certificates that are operators.
     pub names: Vec<String>,
+    /// Names beside loopback ones by which browsers may call a listener in the clear.
+    pub host_names: Vec<String>,
     /// Bounds on peers.
     pub limits: ConnectionLimits,
 }
@@ -159,6 +161,7 @@ pub const KEYS: &[KeyDoc] = keys! {
     "operators.required_eku", "object identifier", "`1.3.6.1.5.5.7.3.2`", "Extended key usage an operator's certificate must carry.";
     "operators.required_template", "object identifier", "none", "Certificate template an operator's certificate must come from.";
     "operators.names", "list of texts", "`[]`", "Names in certificates (common name, DNS name or UPN) that are operators.";
+    "operators.host_names", "list of names", "`[]`", "Names beside `localhost` and loopback addresses by which browsers and scrapers may call a listener without TLS, such as that of a container. Others are refused, so that no foreign page reaches the collector through an operator's browser.";
     "operators.connections", "number", "`256`", "Most connections at a time.";
     "operators.connections_per_address", "number", "`64`", "Most connections of one address at a time.";
     "operators.handshakes", "number", "`32`", "Most TLS handshakes under way at a time.";
@@ -219,7 +222,8 @@ impl Config {
             if tls.is_some() && names.is_empty() {
                 s.missing("names", "the names in certificates that are operators");
             }
-            OperatorListener { listen, tls, names, limits: limits(s, 256, 64, 32) }
+            let host_names = s.list("host_names").unwrap_or_default();
+            OperatorListener { listen, tls, names, host_names, limits: limits(s, 256, 64, 32) }
         });
         let mut grants = Grants::default();
         s.sections("grant", |s| grant(s, &mut grants));

@@ -1,13 +1,21 @@
-//! Lists of hosts: filters, pages and cursors over the resident table. No rule.
+//! Lists of hosts and sites: filters, pages and cursors over the resident table and the snapshot. No rule.
 //!
 //! A page names the number of its last host, so that hosts which come and go between two pages neither repeat nor
 //! hide others.
 
+use std::sync::Arc;
+
 use muster_evidence::{Forest, HostName, HostNo, Role};
-use muster_readiness::Standing;
+use muster_proto::link::settings::nearest;
+use muster_readiness::{Rollout, Standing};
 
 use crate::sites::SiteKey;
+use crate::snapshot::{SiteSnapshot, Snapshot};
 use crate::table::{PoolNo, Row, SiteNo, Table};
+
+/// Names on either side of one that is not there, among which the nearest is looked for: the table is locked meanwhile,
+/// and a slip of the pen seldom leads further away.
+pub(crate) const NAMES_LOOKED_AT: usize = 500;
 
 /// Which hosts.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +95,34 @@ pub fn hosts<'t>(table: &'t Table, query: &HostQuery, after: HostNo, limit: usiz
     page
 }
 
+/// A page of sites.
+#[derive(Debug)]
+pub struct SitePage<'s> {
+    /// The sites, worst first.
+    pub sites: Vec<&'s Arc<SiteSnapshot>>,
+    /// How many sites to skip for the next page; `None` at the end.
+    pub next: Option<usize>,
+}
+
+/// A page of the sites that match, after so many of them.
+pub fn sites<'s>(
+    snapshot: &'s Snapshot,
+    forest: Option<&Forest>,
+    rollouts: &[Rollout],
+    skip: usize,
+    limit: usize,
+) -> SitePage<'s> {
+    let mut matching = snapshot
+        .sites
+        .iter()
+        .filter(|site| site.site.as_ref().is_some_and(|own| forest.is_none_or(|of| own.forest == *of)))
+        .filter(|site| rollouts.is_empty() || rollouts.contains(&site.readiness.rollout))
+        .skip(skip);
+    let sites: Vec<_> = matching.by_ref().take(limit).collect();
+    let next = matching.next().map(|_| skip.saturating_add(limit));
+    SitePage { sites, next }
+}
+
 /// What a name of a host can answer.
 #[derive(Debug)]
 pub enum Found<'t> {
@@ -120,6 +156,18 @@ pub fn host<'t>(table: &'t Table, name: &HostName, forest: Option<&Forest>) -> F
     }
 }
 
+/// The name of a host that one which does not exist was likely meant to be.
+pub fn nearest_host(table: &Table, name: &HostName) -> Option<String> {
+    let near: Vec<&HostName> = table.names_near(name, NAMES_LOOKED_AT).collect();
+    let first_label = |name: &str| name.split('.').next().unwrap_or(name).to_owned();
+    if name.as_str().contains('.') {
+        return nearest(name.as_str(), near.iter().map(|near| near.as_str())).map(str::to_owned);
+    }
+    let labels: Vec<String> = near.iter().map(|near| first_label(near.as_str())).collect();
+    let label = nearest(name.as_str(), labels.iter().map(String::as_str))?;
+    near.iter().find(|near| first_label(near.as_str()) == label).map(ToString::to_string)
+}
+
 /// The site of a name: within a forest, or the only one of that name.
 pub fn site_key(table: &Table, forest: Option<&Forest>, name: &muster_evidence::SiteName) -> Vec<(SiteKey, SiteNo)> {
     table
@@ -127,4 +175,48 @@ pub fn site_key(table: &Table, forest: Option<&Forest>, name: &muster_evidence::
         .filter(|((of, called), _)| called == name && forest.is_none_or(|forest| forest == of))
         .map(|(key, number)| (key.clone(), number))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Lab, Machine};
+
+    #[tokio::test]
+    async fn the_nearest_host_is_named_by_label_or_in_full() {
+        let lab = Lab::new().await;
+        for (number, name) in ["dc01.corp.example", "pc-0417.corp.example", "web.corp.example"].into_iter().enumerate()
+        {
+            lab.take(&mut Machine::endpoint(name, "Harbour", 1_100 + u32::try_from(number).unwrap())).await;
+        }
+        for (asked, near) in [
+            ("dc1", Some("dc01.corp.example")),
+            ("pc-0471", Some("pc-0417.corp.example")),
+            ("pc-0417.corp.exmaple", Some("pc-0417.corp.example")),
+            ("printer", None),
+        ] {
+            let found = lab.core.read(|table| nearest_host(table, &asked.parse().unwrap()));
+            assert_eq!(found.as_deref(), near, "{asked}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_of_sites_follow_each_other_without_a_gap() {
+        let lab = Lab::new().await;
+        for number in 0..5 {
+            let mut machine =
+                Machine::endpoint(&format!("pc{number}.corp.example"), &format!("S{number}"), 1_100 + number);
+            lab.take(&mut machine).await;
+        }
+        let snapshot = lab.core.publish_now().await.unwrap();
+        let all: Vec<_> = sites(&snapshot, None, &[], 0, 1_000).sites.into_iter().map(|site| site.key()).collect();
+        let (mut paged, mut skip) = (Vec::new(), Some(0));
+        while let Some(from) = skip {
+            let page = sites(&snapshot, None, &[], from, 2);
+            paged.extend(page.sites.into_iter().map(|site| site.key()));
+            skip = page.next;
+        }
+        assert_eq!(paged, all);
+        assert!(sites(&snapshot, None, &[], usize::MAX, 2).sites.is_empty());
+    }
 }

@@ -31,7 +31,7 @@ use crate::settings::Settings;
 use crate::sites::{InvalidInventory, Sites};
 use crate::store::{self, StoreError};
 use crate::view::metrics::Observatory;
-use crate::view::{self, api::Api};
+use crate::view::{self, api::Api, guard::HostNames};
 
 /// Largest list of headers of a request, in bytes: ours have under one kilobyte.
 const HEADER_BYTES: u32 = 16 << 10;
@@ -216,13 +216,17 @@ impl Collector {
         let incoming = listeners.accept_operators(&stop);
         let observatory = Arc::new(Observatory::new(core.clone(), Arc::clone(&access), store_path));
         tokio::spawn(Arc::clone(&observatory).run(stop.clone()));
-        // Browsers and scrapers speak HTTP/1.1, on this listener only.
-        let serving = server(config.operators.limits)
-            .accept_http1(true)
-            .add_routes(Routes::from(view::http::router(&observatory)))
+        let host_names = match config.operators.tls {
+            None => HostNames::Loopback(config.operators.host_names.as_slice().into()),
+            Some(_) => HostNames::Any,
+        };
+        let routes = Routes::from(view::http::router(&observatory))
             .add_service(ReadinessServiceServer::new(Api::new(core.clone())))
             .add_service(tonic::service::interceptor::InterceptedService::new(health_service, operators_only))
             .add_service(tonic::service::interceptor::InterceptedService::new(reflection, operators_only));
+        let routes = Routes::from(view::guard::guarded(routes.into_axum_router(), host_names));
+        // Browsers and scrapers speak HTTP/1.1, on this listener only.
+        let serving = server(config.operators.limits).accept_http1(true).add_routes(routes);
         let until = stop.clone();
         tasks.spawn(async move {
             serving

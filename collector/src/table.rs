@@ -395,6 +395,14 @@ impl Table {
             .filter_map(|(_, number)| self.get(number))
     }
 
+    /// The names next to a name in their order, up to `count` on either side.
+    pub fn names_near(&self, name: &HostName, count: usize) -> impl Iterator<Item = &HostName> {
+        let from = (name.clone(), HostNo(0));
+        let (before, after) =
+            (self.names.range(..from.clone()).rev().take(count), self.names.range(from..).take(count));
+        before.chain(after).map(|(name, _)| name)
+    }
+
     /// Hosts on which a user has been seen.
     pub fn hosts_of_user(&self, sid: &Sid) -> &[HostNo] {
         self.users.get(sid).map_or(&[], |entry| &entry.hosts)

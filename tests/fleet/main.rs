@@ -8,6 +8,7 @@ mod fates;
 mod full_disk;
 mod idle;
 mod kill;
+mod pages;
 mod reports;
 mod restart;
 mod settings;

@@ -4,14 +4,16 @@
 //! - [`lab`] is a folder of one's own with settings for the collector.
 //! - [`collector`] serves, inside the test's process or as the real program.
 //! - [`machine`] are made-up machines, [`probe`] a probe that says of them whatever a test wants said.
-//! - [`operator`] asks the collector, [`program`] runs the real programs, [`wait`] waits for states, [`golden`] compares
-//!   texts, [`captures`] has raw outputs of a small organisation, [`manual`] makes manual pages and completions.
+//! - [`browser`] looks at its pages, [`operator`] asks it, [`program`] runs the real programs, [`wait`] waits for states.
+//! - [`golden`] compares texts, [`captures`] has raw outputs of a small organisation, [`manual`] makes manual pages and
+//!   completions.
 //!
 //! Everything ends when its value is dropped. Nothing here judges, and no scenario is in here.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a harness fails where it panics")]
 
 pub mod authority;
+pub mod browser;
 pub mod captures;
 pub mod collector;
 pub mod golden;

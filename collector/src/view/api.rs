@@ -28,7 +28,7 @@ use crate::table::{PoolNo, judged_at};
 use crate::verdict::{standing_from_wire, standing_to_wire};
 
 /// Sites in a page where the request does not say.
-const SITES_PER_PAGE: usize = 200;
+pub(super) const SITES_PER_PAGE: usize = 200;
 
 /// Hosts or transitions in a page where the request does not say.
 const ITEMS_PER_PAGE: usize = 100;
@@ -71,7 +71,7 @@ impl Api {
     }
 
     /// The one site of a name, or a status that says why there is none.
-    fn find_site(&self, forest: &str, name: &str) -> Result<Arc<SiteSnapshot>, Status> {
+    pub(super) fn find_site(&self, forest: &str, name: &str) -> Result<Arc<SiteSnapshot>, Status> {
         let forest = optional::<Forest>(forest, "forest")?;
         let name: SiteName = required(name, "name")?;
         let snapshot = self.snapshot();
@@ -131,7 +131,10 @@ impl Api {
         let name: HostName = required(name, "name")?;
         self.core.read(|table| match query::host(table, &name, forest.as_ref()) {
             Found::One(row) => Ok(row.number),
-            Found::None => Err(Status::not_found(format!("no host `{name}`"))),
+            Found::None => Err(Status::not_found(match query::nearest_host(table, &name) {
+                Some(near) => format!("no host `{name}` (did you mean `{near}`?)"),
+                None => format!("no host `{name}`"),
+            })),
             Found::Several(names) => {
                 Err(Status::invalid_argument(format!("`{name}` is one of several hosts: {}", names.join(", "))))
             }
@@ -225,7 +228,7 @@ where
     text.parse().map_err(|error| Status::invalid_argument(format!("`{field}`: {error}")))
 }
 
-fn optional<T: std::str::FromStr>(text: &str, field: &str) -> Result<Option<T>, Status>
+pub(super) fn optional<T: std::str::FromStr>(text: &str, field: &str) -> Result<Option<T>, Status>
 where
     T::Err: std::fmt::Display,
 {
@@ -241,7 +244,7 @@ fn page_size(asked: u32, default: usize) -> usize {
 }
 
 /// A page token is a number in decimal; anything else did not come from us.
-fn page_token(token: &str) -> Result<u64, Status> {
+pub(super) fn page_token(token: &str) -> Result<u64, Status> {
     if token.is_empty() {
         return Ok(0);
     }
@@ -258,7 +261,7 @@ fn nearest_site(snapshot: &Snapshot, name: &SiteName) -> Option<String> {
 }
 
 /// The check of a filter, by its place in `CHECKS`.
-fn check_index(id: &str) -> Result<Option<usize>, Status> {
+pub(super) fn check_index(id: &str) -> Result<Option<usize>, Status> {
     if id.is_empty() {
         return Ok(None);
     }
@@ -295,17 +298,10 @@ impl ReadinessService for Api {
         let skip = usize::try_from(page_token(&request.page_token)?).unwrap_or(usize::MAX);
         let size = page_size(request.page_size, SITES_PER_PAGE);
         let snapshot = self.snapshot();
-        let mut matching = snapshot
-            .sites
-            .iter()
-            .filter(|site| site.site.as_ref().is_some_and(|own| forest.as_ref().is_none_or(|of| own.forest == *of)))
-            .filter(|site| rollouts.is_empty() || rollouts.contains(&site.readiness.rollout))
-            .skip(skip);
-        let sites: Vec<v1::Site> = matching.by_ref().take(size).map(|site| wire::site(site)).collect();
-        let next_page_token = if matching.next().is_some() { (skip + size).to_string() } else { String::new() };
+        let page = query::sites(&snapshot, forest.as_ref(), &rollouts, skip, size);
         Ok(Response::new(v1::ListSitesResponse {
-            sites,
-            next_page_token,
+            sites: page.sites.into_iter().map(|site| wire::site(site)).collect(),
+            next_page_token: page.next.map(|next| next.to_string()).unwrap_or_default(),
             snapshot: snapshot.number,
             as_of_ms: snapshot.as_of.unix_ms(),
             policy_revision: snapshot.policy_revision,

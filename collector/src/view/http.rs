@@ -15,14 +15,15 @@ use axum::routing::get;
 
 use super::metrics::Observatory;
 use super::metrics::prometheus::{self, Text};
+use super::page;
 use crate::identity::OperatorPeer;
 
 /// The routes of the operators' listener that are not gRPC.
 pub fn router(observatory: &Arc<Observatory>) -> Router {
-    let operators_only = Router::new()
+    let operators_only = page::router(observatory.core().clone())
         .route("/metrics", get(metrics).with_state(Arc::clone(observatory)))
         .layer(middleware::from_fn(operators_only));
-    Router::new().route("/livez", get(livez)).merge(operators_only)
+    page::with_headers(Router::new().route("/livez", get(livez)).merge(operators_only))
 }
 
 /// Every number, for Prometheus. A walk over thousands of sites is no work for the threads that take reports.

@@ -1,6 +1,8 @@
 //! Views: what operators see. Totals come from the published snapshot, lists from `query`; nothing is counted here.
 
 pub mod api;
+pub mod guard;
 pub mod http;
 pub mod metrics;
+mod page;
 mod wire;
