@@ -350,6 +350,7 @@ impl Core {
                 to: rollout.name().to_owned(),
                 reason: reason.map(|own| own.reason.text.clone()).unwrap_or_default(),
                 policy_revision: snapshot.policy_revision,
+                host_number: 0,
             });
             settled.insert(key, RolloutRecord { rollout, since });
         }

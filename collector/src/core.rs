@@ -4,22 +4,24 @@
 //! through `ingest`, are judged concurrently, and reach the store in batches through one committer; the table changes
 //! only after the store has said that a change is durable. The table's lock is held for short, never across an await.
 
+mod load;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use muster_evidence::{Forest, HostIdentity, HostName, HostNo, Timestamp};
-use muster_proto::convert::{WireKey, role_from_wire};
+use muster_proto::convert::WireKey;
 use muster_proto::link::Chain;
 use muster_proto::v1;
-use muster_readiness::{Facts, ForestFacts, KeyInventory, Rollout, SiteFacts, SiteReadiness, held, is_stale};
+use muster_readiness::{ForestFacts, KeyInventory, SiteFacts, SiteReadiness, held, is_stale};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::commit::{self, Change};
-use crate::judge::{Bodies, Case, Judging, dc_facts, forest_of, host_facts, judge_host, users_of};
+use crate::judge::{Bodies, Case, Judging, forest_of, host_facts, judge_host, users_of};
 use crate::log_limit::LogLimit;
 use crate::meters::Meters;
 use crate::policy_state::{self, PolicyError, PolicyInForce};
@@ -30,8 +32,8 @@ use crate::rebuild::Rebuild;
 use crate::settings::Settings;
 use crate::sites::SiteKey;
 use crate::snapshot::Snapshot;
-use crate::store::{ChangeCursor, HostKey, Since, Store, StoreError, StoredHost};
-use crate::table::{DcRow, Frame, Resident, SiteNo, Table, site_from_wire};
+use crate::store::{ChangeCursor, Since, Store, StoreError, StoredHost};
+use crate::table::{Frame, Resident, SiteNo, Table, site_from_wire};
 use crate::verdict::{check_of, judgement_from_stored, standing_to_wire, verdict_to_wire};
 
 /// The inventory that key checks read.
@@ -39,12 +41,6 @@ pub(crate) const KEY_CREDENTIALS: &str = "key-credentials";
 
 /// Locks that keep two changes of one host apart; more than are ever worked on at once.
 const LANES: usize = 1_024;
-
-/// Hosts read at once while loading.
-const LOAD_PAGE: usize = 2_000;
-
-/// Transitions read at once while looking for the sites' rollout verdicts.
-const TRANSITION_PAGE: usize = 5_000;
 
 /// The core. Cheap to clone; every clone is the same.
 #[derive(Clone, Debug)]
@@ -351,6 +347,10 @@ impl Core {
         let is_dc = resident.dc.is_some();
         let judged_from = (resident.record.site_revision, resident.record.forest_revision);
         let mut table = lock(&self.0.table);
+        // Two reports under two names of one host do not wait for one another; the later change may be here first.
+        if table.get(number).is_some_and(|row| row.revision > resident.record.revision) {
+            return;
+        }
         let before = table.get(number).map(|row| row.site);
         if let Err(error) = table.put(resident, now) {
             warn!(error = %Chain(&error), "record cannot be counted");
@@ -409,11 +409,6 @@ impl Core {
             };
             exact.or(only).map(|row| row.number)
         })
-    }
-
-    /// The number of a host, which is given one.
-    pub(crate) async fn assign(&self, host: &HostIdentity) -> Result<HostNo, StoreError> {
-        self.store().assign(&HostKey { forest: host.forest.clone(), name: host.name.clone() }).await
     }
 
     /// Queues hosts to be judged again.
@@ -619,96 +614,6 @@ impl Core {
 
     pub(crate) fn rollouts(&self) -> MutexGuard<'_, Rollouts> {
         lock(&self.0.rollouts)
-    }
-
-    async fn load(&self, progress: &(dyn Fn(u64) + Send + Sync)) -> Result<(), StoreError> {
-        let now = self.now();
-        let seen: HashMap<HostNo, i64> = self.store().seen().await?.into_iter().collect();
-        let policy = self.policy();
-        let (mut after, mut loaded, mut listened_until) = (0, 0_u64, Timestamp::MIN);
-        let mut to_judge = Vec::new();
-        loop {
-            let page = self.store().page(after, LOAD_PAGE).await?;
-            for stored in &page.items {
-                let StoredHost { number, record, verdicts } = stored;
-                let last_ms = record.last_seen_ms.max(seen.get(number).copied().unwrap_or(i64::MIN));
-                let last_seen = Timestamp::from_unix_ms(last_ms).unwrap_or(Timestamp::MIN);
-                listened_until = listened_until.max(last_seen);
-                let is_dc = record.roles.iter().any(|role| {
-                    role_from_wire(*role).is_ok_and(|role| role == muster_evidence::Role::DomainController)
-                });
-                let dc = if is_dc { self.load_dc(stored, &policy, now).await? } else { None };
-                // What a domain controller is judged from may have changed with the crash that ended the last run.
-                if is_dc || record.policy_revision != policy.revision {
-                    to_judge.push(*number);
-                }
-                let resident = Resident { number: *number, record, verdicts, fingerprint: 0, last_seen, dc };
-                if let Err(error) = lock(&self.0.table).put(resident, now) {
-                    warn!(error = %Chain(&error), "record cannot be counted");
-                }
-                loaded += 1;
-            }
-            progress(loaded);
-            match page.next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        let mut table = lock(&self.0.table);
-        let frame =
-            Frame::new(Arc::clone(&policy.policy), policy.revision, self.0.settings.cadences, now, listened_until);
-        table.reframe(frame, now);
-        self.settle_populations(&mut table);
-        drop(table);
-        self.judge_later(to_judge);
-        info!(hosts = loaded, "hosts loaded");
-        Ok(())
-    }
-
-    /// What a site keeps of a domain controller, from its bodies.
-    pub(crate) async fn load_dc(
-        &self,
-        stored: &StoredHost,
-        policy: &PolicyInForce,
-        now: Timestamp,
-    ) -> Result<Option<DcRow>, StoreError> {
-        let Some(name) = stored.record.identity.as_ref().and_then(|identity| identity.name.parse().ok()) else {
-            return Ok(None);
-        };
-        let bodies = self.bodies(stored.number).await?;
-        let host = host_facts(name, &stored.record, &bodies);
-        let site = SiteFacts::unknown(stored.record.site.as_ref().and_then(site_from_wire));
-        let facts = Facts { host: &host, site: &site, forest: &ForestFacts::default() };
-        let (judgements, since) = stored.verdicts.verdicts.iter().filter_map(judgement_from_stored).unzip();
-        Ok(Some(DcRow { judgements, since, ..dc_facts(&facts, policy, now) }))
-    }
-
-    /// Reads the sites' rollout verdicts from the transitions, so that a restart knows since when they stand.
-    async fn load_rollouts(&self) -> Result<(), StoreError> {
-        let mut after = 0;
-        loop {
-            let page = self.store().transitions(after, TRANSITION_PAGE).await?;
-            let mut rollouts = self.rollouts();
-            for transition in &page.items {
-                self.note_transition(transition.number);
-                if transition.subject != "site" || !transition.check.is_empty() {
-                    continue;
-                }
-                let site = transition.site.as_ref().and_then(site_from_wire);
-                let rollout = [Rollout::Go, Rollout::Partly, Rollout::Hold, Rollout::Unknown]
-                    .into_iter()
-                    .find(|rollout| rollout.name() == transition.to);
-                let since = Timestamp::from_unix_ms(transition.at_ms).ok();
-                if let (Some(site), Some(rollout), Some(since)) = (site, rollout, since) {
-                    rollouts.written.insert((site.forest, site.name), RolloutRecord { rollout, since });
-                }
-            }
-            drop(rollouts);
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(()),
-            }
-        }
     }
 }
 

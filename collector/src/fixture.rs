@@ -328,7 +328,15 @@ pub(crate) fn client() -> OperatingSystem {
 }
 
 pub(crate) fn tpm(version: TpmVersion) -> Tpm {
-    Tpm { version, manufacturer: None, firmware: None, lockout: None, ek_certificates: None, fips_mode: None }
+    Tpm {
+        version,
+        manufacturer: None,
+        firmware: None,
+        lockout: None,
+        ek_certificates: None,
+        fips_mode: None,
+        endorsement_key: None,
+    }
 }
 
 /// Hybrid joined, or joined to Entra ID only.

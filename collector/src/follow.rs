@@ -22,14 +22,12 @@
 
 use std::collections::BTreeSet;
 
-use muster_evidence::{HostName, HostNo, Role, Timestamp};
-use muster_proto::convert::role_from_wire;
+use muster_evidence::{HostName, HostNo};
 use muster_proto::link::Chain;
 use tracing::{info, warn};
 
 use crate::core::{Core, lock};
 use crate::store::{Changes, Since, StoreError};
-use crate::table::Resident;
 
 /// Hosts read at once while reading everything again.
 const PAGE: usize = 1_000;
@@ -140,21 +138,11 @@ impl Core {
             table.remove(number, now);
             return Ok(was_known);
         };
-        let known = self.read(|table| table.get(number).map(|row| (row.revision, row.last_seen)));
-        if known.is_some_and(|(revision, _)| revision >= stored.record.revision) {
+        let known = self.read(|table| table.get(number).map(|row| row.revision));
+        if known.is_some_and(|revision| revision >= stored.record.revision) {
             return Ok(false);
         }
-        let is_dc = stored
-            .record
-            .roles
-            .iter()
-            .any(|role| role_from_wire(*role).is_ok_and(|role| role == Role::DomainController));
-        let dc = if is_dc { self.load_dc(&stored, &self.policy(), now).await? } else { None };
-        let stored_seen = Timestamp::from_unix_ms(stored.record.last_seen_ms).unwrap_or(Timestamp::MIN);
-        let last_seen = known.map_or(stored_seen, |(_, seen)| seen.max(stored_seen));
-        let (record, verdicts) = (&stored.record, &stored.verdicts);
-        // No fingerprint: what the host said here before is not what it said last.
-        self.put(Resident { number, record, verdicts, fingerprint: 0, last_seen, dc }, now);
+        self.put_stored(&stored).await?;
         Ok(true)
     }
 

@@ -3,6 +3,7 @@
 //! Used for reports, for hosts whose verdicts are due and after a change of policy. There is no rule and no I/O in
 //! here: what evidence means is asked of `muster-readiness`, and whoever calls brings the bodies.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_evidence::{
@@ -15,7 +16,7 @@ use muster_readiness::derive::capability::Capability;
 use muster_readiness::derive::kdc_certificate::{KdcCertificate, kdc_certificate};
 use muster_readiness::derive::population::counts_as_endpoint;
 use muster_readiness::{
-    Facts, ForestFacts, HostFacts, Judged, Judgement, SiteFacts, Standing, apply_waivers, check_by_id, judge,
+    Facts, ForestFacts, HostFacts, Judged, Judgement, SiteFacts, Standing, Waiver, apply_waivers, check_by_id, judge,
     keeps_last_verdict, stale_at,
 };
 
@@ -81,10 +82,11 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
             asks_for(holds_until);
         }
     }
+    let waivers = waivers_of(record, &host.host, &policy.waivers);
     let waived: Vec<Option<String>> = judgements
         .iter_mut()
         .map(|judgement| {
-            apply_waivers(judgement, &policy.waivers, Some(&host.host), place.as_ref(), now)
+            apply_waivers(judgement, &waivers, Some(&host.host), place.as_ref(), now)
                 .map(|waiver| format!("{}: {} (until {})", waiver.who, waiver.reason, waiver.expires_at))
         })
         .collect();
@@ -98,6 +100,8 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
     }
 
     let mut telling = Telling { case, place: place.as_ref(), transitions: Vec::new() };
+    telling.of_name();
+    telling.of_installation();
     telling.of_site();
     let mut verdicts = Vec::with_capacity(judgements.len());
     let mut sinces = Vec::with_capacity(judgements.len());
@@ -153,11 +157,33 @@ fn last_verdict(case: &Case<'_>, place: Option<&SiteRef>, gap: &Judgement) -> Op
         (last.check == gap.check && last.subject == gap.subject).then_some((stored, last))
     })?;
     let was_waived = stored.verdict.as_ref().is_some_and(|verdict| !verdict.waived.is_empty());
-    let is_waived = || policy.waivers.iter().any(|own| own.covers(&last.check, Some(&host.host), place, now));
+    let is_waived = || {
+        waivers_of(record, &host.host, &policy.waivers)
+            .iter()
+            .any(|own| own.covers(&last.check, Some(&host.host), place, now))
+    };
     let holds_until = stale_at(check_by_id(&last.check)?.freshness(), last.evidence_at?, &policy.policy);
     let holds = now < holds_until && last.valid_until.is_none_or(|until| now < until);
     let keeps = holds && last.verdict.standing() != Standing::Unknown && (!was_waived || is_waived());
     keeps.then_some((last, holds_until))
+}
+
+/// The waivers as they concern a host: those that were made for it under a name it had at that time are made for it
+/// under its own.
+fn waivers_of<'w>(record: &v1::HostRecord, name: &HostName, waivers: &'w [Waiver]) -> Cow<'w, [Waiver]> {
+    if record.former_names.is_empty() {
+        return Cow::Borrowed(waivers);
+    }
+    let was_made_for = |waiver: &Waiver| {
+        record.former_names.iter().any(|former| {
+            waiver.host.as_ref().is_some_and(|host| host.as_str() == former.name)
+                && waiver.created_at.unix_ms() <= former.renamed_at_ms
+        })
+    };
+    let own = |waiver: &Waiver| {
+        if was_made_for(waiver) { Waiver { host: Some(name.clone()), ..waiver.clone() } } else { waiver.clone() }
+    };
+    Cow::Owned(waivers.iter().map(own).collect())
 }
 
 /// What a site keeps of a domain controller, its verdicts apart.
@@ -188,6 +214,41 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
+    /// Another name.
+    fn of_name(&mut self) {
+        let Some(before) = self.case.before.and_then(|(before, _)| before.identity.as_ref()) else { return };
+        let name = self.case.host.host.to_string();
+        if before.name != name {
+            let reason = "the machine was renamed; its verdicts and its history go with it".to_owned();
+            self.tell("host".to_owned(), String::new(), before.name.clone(), name, reason);
+        }
+    }
+
+    /// Another installation under the same name, the one before having been silent.
+    fn of_installation(&mut self) {
+        let Some((before, _)) = self.case.before.filter(|(before, _)| before.install_id != self.case.record.install_id)
+        else {
+            return;
+        };
+        // Whoever takes over from a relay is a first installation of its own.
+        let Some(reimage) = self.case.record.reimages.last().filter(|own| own.earlier_install_id == before.install_id)
+        else {
+            return;
+        };
+        // Its first half tells installations apart; the whole one would fill the line.
+        let words = |id: &[u8]| {
+            let half: String = id.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("installation {half}")
+        };
+        let reason = match reimage.same_tpm {
+            Some(true) => "the machine was installed anew; its TPM is the same",
+            Some(false) => "the machine was installed anew, and its TPM is another one",
+            None => "the machine was installed anew; whether its TPM is the same is not known",
+        };
+        let (from, to) = (words(&before.install_id), words(&self.case.record.install_id));
+        self.tell("host".to_owned(), String::new(), from, to, reason.to_owned());
+    }
+
     /// A move to another site.
     fn of_site(&mut self) {
         let Some((before, _)) = self.case.before else { return };
@@ -244,6 +305,7 @@ impl Telling<'_> {
             to,
             reason,
             policy_revision: self.case.policy.revision,
+            host_number: 0, // the store knows it
         });
     }
 }

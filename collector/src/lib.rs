@@ -12,6 +12,7 @@ pub mod core;
 mod fixture;
 mod follow;
 pub mod identity;
+pub mod identity_of_host;
 pub mod ingest;
 mod inventory;
 pub mod judge;

@@ -26,8 +26,8 @@ const REFRESH_MS: i64 = 6 * 3_600_000;
 /// How often the last sight of a rival is written while a conflict lasts.
 const RIVAL_REFRESH_MS: i64 = 60_000;
 
-/// Earlier installations kept in a record.
-const EARLIER_INSTALLS: usize = 8;
+/// Earlier installations, and earlier names, kept in a record.
+const EARLIER: usize = 8;
 
 /// Most observations of one host, those of several reporters together.
 const OBSERVATIONS_PER_HOST: usize = 2 * limits::OBSERVATIONS_PER_REPORT;
@@ -197,7 +197,7 @@ pub fn merge(arrival: &Arrival<'_>, order: Order, known: Option<Known<'_>>) -> M
         } else if order != Order::Next {
             (record.previous_incarnation, record.previous_seen_ms) = (0, 0);
         }
-        identify(&mut record, arrival, order, &reporter);
+        identify(&mut record, arrival, order, known, &reporter);
     }
     record.revision = before.map_or(0, |record| record.revision) + 1;
     record.last_seen_ms = known.map_or(sight, |known| known.last_seen.max(sight)).unix_ms();
@@ -288,17 +288,37 @@ pub fn note_rival(arrival: &Arrival<'_>, record: &v1::HostRecord) -> Option<v1::
     })
 }
 
-/// Takes over who the host is from its primary reporter.
-fn identify(record: &mut v1::HostRecord, arrival: &Arrival<'_>, order: Order, reporter: &str) {
+/// Takes over who the host is from its primary reporter. Where the name is another one, the host was renamed: whoever
+/// calls has proof of that.
+fn identify(
+    record: &mut v1::HostRecord,
+    arrival: &Arrival<'_>,
+    order: Order,
+    known: Option<Known<'_>>,
+    reporter: &str,
+) {
     let report = arrival.report;
+    let mut identity = v1::HostIdentity::from(arrival.host);
     if order == Order::Reimaged {
         let earlier = std::mem::replace(&mut record.install_id, report.install_id.0.to_vec());
+        let keys = record.identity.as_ref().and_then(|known| known.ek_sha256.as_ref()).zip(identity.ek_sha256.as_ref());
+        record.reimages.push(v1::Reimage {
+            at_ms: arrival.now.unix_ms(),
+            earlier_install_id: earlier.clone(),
+            earlier_seen_ms: known.map_or(0, |known| known.last_seen.unix_ms()),
+            same_tpm: keys.map(|(before, after)| before == after),
+        });
+        keep_latest(&mut record.reimages);
         record.earlier_install_ids.retain(|id| *id != earlier);
         record.earlier_install_ids.push(earlier);
-        let surplus = record.earlier_install_ids.len().saturating_sub(EARLIER_INSTALLS);
-        record.earlier_install_ids.drain(..surplus);
+        keep_latest(&mut record.earlier_install_ids);
     }
-    let mut identity = v1::HostIdentity::from(arrival.host);
+    if let Some(left) = record.identity.as_ref().map(|known| &known.name).filter(|left| **left != identity.name) {
+        let left = v1::FormerName { name: left.clone(), renamed_at_ms: arrival.now.unix_ms() };
+        record.former_names.retain(|former| former.name != left.name && former.name != identity.name);
+        record.former_names.push(left);
+        keep_latest(&mut record.former_names);
+    }
     if let Some(known) = record.identity.take().filter(|_| order != Order::Reimaged) {
         // What a probe could not read this time is not gone. The site is a claim about now and not kept.
         identity.forest = identity.forest.or(known.forest);
@@ -322,6 +342,11 @@ fn identify(record: &mut v1::HostRecord, arrival: &Arrival<'_>, order: Order, re
     // A relay's clock is not the host's.
     record.clock_ahead_ms = if arrival.relay.is_none() { arrival.clock_ahead_ms() } else { 0 };
     reporter.clone_into(&mut record.reporter);
+}
+
+fn keep_latest<T>(items: &mut Vec<T>) {
+    let surplus = items.len().saturating_sub(EARLIER);
+    items.drain(..surplus);
 }
 
 /// Ends a conflict whose rival has fallen silent, or has become the host itself.

@@ -360,7 +360,9 @@ impl Core {
         let concerned: Vec<_> = self.read(|table| {
             let index = CHECKS.iter().position(|check| check.id() == waiver.check);
             let rows = table.rows_after(muster_evidence::HostNo(0)).filter(|row| {
-                let in_place = waiver.host.as_ref().is_none_or(|host| *host == row.key.name)
+                // One may have been made for a host under a name that it has left since.
+                let in_place = (waiver.host.as_ref())
+                    .is_none_or(|host| *host == row.key.name || row.former_names.contains(host))
                     && waiver.site.as_ref().is_none_or(|site| {
                         table.site(row.site).is_some_and(|own| own.forest == site.forest && own.name == site.name)
                     });

@@ -283,7 +283,8 @@ pub(crate) fn next_snapshot(table: &Table, edition: &Edition<'_>) -> Snapshot {
         (grade, Reverse(population.users_seen - population.users_ready), site.key())
     });
     let no_site = make(SiteNo::default(), Some(&edition.before.no_site), None);
-    let organisation = Organisation { pools: all_pools(table), ..organisation(&sites, &no_site) };
+    let hosts_in_conflict = table.in_conflict().len() as u64;
+    let organisation = Organisation { hosts_in_conflict, pools: all_pools(table), ..organisation(&sites, &no_site) };
     Snapshot {
         number,
         as_of: edition.now,

@@ -40,6 +40,8 @@ pub struct HostQuery {
     pub shared: bool,
     /// Only machines of this pool.
     pub pool: Option<PoolNo>,
+    /// Only hosts that two machines seem to be behind, or behind them and another.
+    pub conflict: bool,
 }
 
 /// A page of hosts.
@@ -79,6 +81,8 @@ pub fn hosts<'t>(table: &'t Table, query: &HostQuery, after: HostNo, limit: usiz
             Some(site) => Box::new(table.rows_of_site(site, HostNo(0))),
         },
     };
+    let in_conflict = query.conflict.then(|| table.in_conflict());
+    let all = all.filter(|row| in_conflict.as_ref().is_none_or(|hosts| hosts.contains(&row.number)));
     let mut page = HostPage { rows: Vec::new(), next: None, total: 0 };
     let mut more = false;
     for row in all.filter(|row| query.matches(row)) {
@@ -128,20 +132,23 @@ pub fn sites<'s>(
 pub enum Found<'t> {
     /// That host.
     One(&'t Row),
+    /// The host that had the name before, and the name in full.
+    Renamed(&'t Row, HostName),
     /// No host.
     None,
     /// Several; their full names, at most ten.
     Several(Vec<String>),
 }
 
-/// The host of a name, or of a first label where that is unique.
+/// The host of a name, or of a first label where that is unique. A name that no host has any more leads to the one that
+/// had it.
 pub fn host<'t>(table: &'t Table, name: &HostName, forest: Option<&Forest>) -> Found<'t> {
     let of_forest = |row: &&Row| forest.is_none_or(|forest| row.key.forest.as_ref() == Some(forest));
     let exact: Vec<&Row> = table.named(name).filter(of_forest).collect();
     let found =
         if exact.is_empty() { table.named_or_labelled(name).filter(of_forest).take(11).collect() } else { exact };
     match found[..] {
-        [] => Found::None,
+        [] => formerly(table, name, of_forest),
         [row] => Found::One(row),
         _ => Found::Several(
             found
@@ -166,6 +173,18 @@ pub fn nearest_host(table: &Table, name: &HostName) -> Option<String> {
     let labels: Vec<String> = near.iter().map(|near| first_label(near.as_str())).collect();
     let label = nearest(name.as_str(), labels.iter().map(String::as_str))?;
     near.iter().find(|near| first_label(near.as_str()) == label).map(ToString::to_string)
+}
+
+/// The host that had a name.
+fn formerly<'t>(table: &'t Table, name: &HostName, of_forest: impl Fn(&&Row) -> bool) -> Found<'t> {
+    let found: Vec<(&HostName, &Row)> = table.formerly_named(name).filter(|(_, row)| of_forest(row)).take(11).collect();
+    match found[..] {
+        [] => Found::None,
+        [(former, row)] => Found::Renamed(row, former.clone()),
+        _ => Found::Several(
+            found.iter().take(10).map(|(former, row)| format!("{} (formerly {former})", row.key.name)).collect(),
+        ),
+    }
 }
 
 /// The site of a name: within a forest, or the only one of that name.

@@ -95,6 +95,12 @@ impl Grants {
                 })
             })
     }
+
+    /// Whether a role is granted to this very certificate, whatever name is in it.
+    pub fn names_certificate(&self, role: Role, certificate: &Sha256) -> bool {
+        let grantees = self.0.get(&role).into_iter().flatten();
+        grantees.into_iter().any(|grantee| *grantee == Grantee::Certificate(*certificate))
+    }
 }
 
 /// How much is taken at a time.

@@ -75,6 +75,8 @@ pub struct Organisation {
     pub hosts_shared: u64,
     /// Every pool of the policy.
     pub pools: Vec<PoolSnapshot>,
+    /// Hosts that two machines seem to be behind, or behind them and another.
+    pub hosts_in_conflict: u64,
     /// What unlocks the most users, first; at most 20. Those of one check and standing are taken together over all
     /// sites, and the words are the ones of the site where most users are affected.
     pub top_reasons: Vec<SiteReason>,

@@ -9,17 +9,20 @@
 //! With one collector on a store that is so. With several, `follow` makes the first right within a second or two; the
 //! second needs hosts to belong to one collector at a time, as is said there.
 
+mod place;
+
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use muster_evidence::{ClientCertificate, HostIdentity, HostName, HostNo, Kind, Role, Sid, Subject, Timestamp};
+use muster_evidence::{ClientCertificate, HostIdentity, HostName, HostNo, Kind, Role, Sha256, Sid, Subject, Timestamp};
 use muster_proto::convert::{Incoming, InvalidReport, PROTOCOL, Refusal, WireKey, read_report};
 use muster_proto::link::PeerIdentity;
 use muster_proto::v1;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use self::place::{Place, rename_of};
 use crate::commit::CommitError;
 use crate::core::{Core, lock};
 use crate::inventory::Taken;
@@ -112,6 +115,8 @@ struct Admitted {
     reporter: HostName,
     /// The certificate of the host's probe, and whether TLS proved it.
     certificate: Option<(ClientCertificate, bool)>,
+    /// SHA-256 of the reporter's certificate.
+    thumbprint: Sha256,
     refusals: Vec<Refusal>,
     now: Timestamp,
 }
@@ -190,6 +195,7 @@ impl Core {
             relay,
             reporter: peer.name().clone(),
             certificate,
+            thumbprint: peer.thumbprint(),
             refusals,
             now: self.now(),
         })
@@ -247,11 +253,7 @@ impl Core {
 
     /// Takes a report that may change something. `None` where the host was changed by others meanwhile.
     async fn try_to_take(&self, admitted: &Admitted) -> Result<Option<v1::ReportResponse>, Refused> {
-        let number = match self.resolve(&admitted.host) {
-            Some(number) => number,
-            None => self.assign(&admitted.host).await?,
-        };
-        let stored = self.store().load(number).await?;
+        let Place { number, stored } = self.place(admitted).await?;
         let row = self.read(|table| table.get(number).map(|row| (row.sequence, row.last_seen, row.incarnation)));
         let known = stored.as_ref().map(|stored| {
             let record = &stored.record;
@@ -406,8 +408,9 @@ impl Core {
         let mut acknowledgement = v1::Acknowledgement::Committed;
         let record = if merged.changed || !series.is_empty() || !inventory.updates.is_empty() {
             let heads: Vec<_> = inventory.updates.iter().map(|update| update.head.clone()).collect();
-            let committed =
-                self.judge_and_commit(number, stored, &merged, series, inventory.updates, fingerprint, now).await?;
+            let committed = self
+                .judge_and_commit(number, stored, admitted, &merged, series, inventory.updates, fingerprint)
+                .await?;
             let Some(record) = committed else { return Ok(None) };
             for head in heads {
                 self.note_head(head, now);
@@ -450,12 +453,13 @@ impl Core {
         &self,
         number: HostNo,
         stored: Option<&StoredHost>,
+        admitted: &Admitted,
         merged: &Merged,
         series: Vec<(u32, v1::SeriesRecord)>,
         inventory: Vec<crate::store::InventoryUpdate>,
         fingerprint: u64,
-        now: Timestamp,
     ) -> Result<Option<v1::HostRecord>, Refused> {
+        let now = admitted.now;
         let mut bodies = match stored {
             Some(_) => self.bodies(number).await?,
             None => Bodies::new(),
@@ -493,6 +497,7 @@ impl Core {
             series,
             inventory,
             forget: false,
+            rename: stored.and_then(|stored| rename_of(&stored.record, &admitted.host)),
         };
         match self.commit(update).await? {
             Applied::Conflict => Ok(None),

@@ -8,7 +8,7 @@
 //! No rule is in here: how long a verdict holds is asked of `muster-readiness`, and so is what a user's endpoints
 //! amount to.
 
-mod installs;
+mod identities;
 mod people;
 mod pools;
 mod silence;
@@ -22,7 +22,8 @@ use muster_proto::v1;
 use muster_readiness::derive::capability::Capability;
 use muster_readiness::{CHECKS, CheckSet, Freshness, Judgement, Standing, UserOnHost, UserStanding};
 
-use self::installs::Installs;
+use self::identities::Identities;
+pub(crate) use self::identities::{KeyPrefix, Namesake};
 pub use self::pools::PoolNo;
 pub use self::silence::Frame;
 use self::silence::hold;
@@ -143,6 +144,10 @@ pub struct Row {
     pub revision: u64,
     /// Its installation.
     pub install_id: InstallId,
+    /// Its TPM, as far as it says.
+    pub(crate) tpm: Option<KeyPrefix>,
+    /// Names it had before, latest last.
+    pub former_names: Box<[HostName]>,
     /// Incarnation of the last report.
     pub incarnation: u64,
     /// Number of the last report, which may be later than the record's.
@@ -307,7 +312,7 @@ pub struct Table {
     rows: Vec<Option<Box<Row>>>,
     len: usize,
     names: BTreeSet<(HostName, HostNo)>,
-    installs: Installs,
+    identities: Identities,
     sites: Vec<SiteEntry>,
     site_numbers: BTreeMap<SiteKey, SiteNo>,
     users: HashMap<Sid, UserEntry>,
@@ -331,7 +336,7 @@ impl Table {
             rows: Vec::new(),
             len: 0,
             names: BTreeSet::new(),
-            installs: Installs::default(),
+            identities: Identities::default(),
             sites: Vec::new(),
             site_numbers: BTreeMap::new(),
             users: HashMap::new(),
@@ -511,7 +516,7 @@ impl Table {
         }
         self.len += 1;
         self.names.insert((row.key.name.clone(), number));
-        self.installs.note(&row);
+        self.identities.note(&row);
         for user in &row.users {
             self.users.entry(user.sid.clone()).or_default().hosts.push(number);
         }
@@ -591,7 +596,8 @@ impl Table {
             row.awaits_checkpoint = true;
             self.to_checkpoint.push(number);
         }
-        if row.roles.is_domain_controller() {
+        // Of two hosts that share something, each report may show that both are there.
+        if row.roles.is_domain_controller() || self.identities.shares(row) {
             self.dirty.insert(row.site);
         }
         if let Some(pool) = row.pool
@@ -725,7 +731,7 @@ impl Table {
         let Some(row) = taken else { return BTreeSet::new() };
         self.len -= 1;
         self.events.remove(&(row.next_event, number));
-        self.installs.forget(&row);
+        self.identities.forget(&row);
         if new_key != Some(&row.key) {
             self.names.remove(&(row.key.name.clone(), number));
         }
@@ -817,6 +823,8 @@ impl Table {
             roles,
             revision: record.revision,
             install_id: InstallId::from_slice(&record.install_id).map_err(|_| invalid("install id"))?,
+            tpm: identity.ek_sha256.as_deref().and_then(identities::key_prefix),
+            former_names: record.former_names.iter().filter_map(|former| former.name.parse().ok()).collect(),
             incarnation: record.incarnation,
             sequence: record.sequence,
             fingerprint,

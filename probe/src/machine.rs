@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_evidence::{
-    DnsName, DomainController, Evidence, Forest, HostIdentity, HostName, InventoryPart, Kind, Observation, Origin,
-    Outcome, ProductType, Role, Sid, Subject, Text, Timestamp,
+    DnsName, DomainController, EndorsementKey, Evidence, Forest, HostIdentity, HostName, InventoryPart, Kind,
+    Observation, Origin, Outcome, ProductType, Role, Sha256, Sid, Subject, Text, Timestamp, Tpm,
 };
 
 use crate::capture::{CapturedMachine, CapturedUser};
@@ -164,6 +164,7 @@ impl Target {
         let collection = self.collector.collect().await;
         let mut identity = self.identity.clone();
         identity.device_id = identity.device_id.or_else(|| device_id(&collection.observations));
+        identity.ek_sha256 = identity.ek_sha256.or_else(|| endorsement_key(&collection.observations));
         let roles = self.roles.clone().unwrap_or_else(|| roles(&collection.observations));
         Machine {
             identity,
@@ -234,6 +235,13 @@ fn evidence(observations: &[Observation], kind: Kind) -> Option<&Evidence> {
 fn device_id(observations: &[Observation]) -> Option<muster_evidence::Guid> {
     match evidence(observations, Kind::JoinState)? {
         Evidence::JoinState(join) => join.device_id,
+        _ => None,
+    }
+}
+
+fn endorsement_key(observations: &[Observation]) -> Option<Sha256> {
+    match evidence(observations, Kind::Tpm)? {
+        Evidence::Tpm(Tpm { endorsement_key: Some(EndorsementKey::SpkiSha256(digest)), .. }) => Some(*digest),
         _ => None,
     }
 }

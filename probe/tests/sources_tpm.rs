@@ -1,7 +1,7 @@
 //! The TPM source against real software TPMs, a 2.0 and a 1.2.
 //!
-//! Needs `swtpm` and `swtpm_setup` (Debian packages `swtpm` and `swtpm-tools`). Without them the tests fail, unless
-//! `MUSTER_SKIP_LAB=1` says that this machine has no laboratory.
+//! Needs `swtpm`, `swtpm_setup`, the TPM tools and openssl (Debian packages `swtpm`, `swtpm-tools`, `tpm2-tools` and
+//! `openssl`). Without them the tests fail, unless `MUSTER_SKIP_LAB=1` says that this machine has no laboratory.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test on its own thread")]
 
@@ -11,14 +11,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use muster_evidence::{EkCertificates, Evidence, FailureReason, Outcome, Timestamp, Tpm, TpmLockout, TpmVersion};
+use muster_evidence::{
+    EkCertificates, EndorsementKey, Evidence, FailureReason, Outcome, Sha256, Timestamp, Tpm, TpmLockout, TpmVersion,
+};
 use muster_probe::source::tpm::TpmSource;
 use muster_probe::source::{Source, SourceSettings};
 use tempfile::TempDir;
 
 /// Whether the laboratory is there; says loudly when it is skipped.
 fn laboratory() -> bool {
-    let missing: Vec<&str> = ["swtpm", "swtpm_setup", "swtpm_localca"]
+    let missing: Vec<&str> = ["swtpm", "swtpm_setup", "swtpm_localca", "tpm2_createek", "openssl"]
         .into_iter()
         .filter(|tool| Command::new(tool).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err())
         .collect();
@@ -27,7 +29,8 @@ fn laboratory() -> bool {
     }
     assert!(
         std::env::var_os("MUSTER_SKIP_LAB").is_some_and(|value| value == "1"),
-        "{missing:?} not found: install the Debian packages `swtpm` and `swtpm-tools`, or set MUSTER_SKIP_LAB=1"
+        "{missing:?} not found: install the Debian packages `swtpm`, `swtpm-tools`, `tpm2-tools` and `openssl`, or set \
+         MUSTER_SKIP_LAB=1"
     );
     // Written past the harness, which keeps `eprintln!` to itself, so that the tally sees it.
     let test = std::thread::current().name().unwrap_or("sources_tpm").to_owned();
@@ -101,6 +104,24 @@ impl Swtpm {
         }
     }
 
+    /// Runs commands of the TPM tools and others on it, in a folder of their own, and returns what they print.
+    fn shell(&self, script: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Command::new("bash")
+            .args(["-c", &format!("set -o pipefail; {script}")])
+            .current_dir(folder.path())
+            .env("TPM2TOOLS_TCTI", format!("swtpm:host=127.0.0.1,port={}", self.port))
+            .output()
+            .unwrap();
+        // Objects that stay loaded are in the way of the next command.
+        let _ = Command::new("tpm2_flushcontext")
+            .arg("-t")
+            .env("TPM2TOOLS_TCTI", format!("swtpm:host=127.0.0.1,port={}", self.port))
+            .output();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Sends a raw command and returns the answer's code.
     fn send(&self, command: &[u8]) -> u32 {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
@@ -109,6 +130,14 @@ impl Swtpm {
         stream.read_exact(&mut header).unwrap();
         u32::from_be_bytes(header[6..].try_into().unwrap())
     }
+}
+
+/// The hash in front of what `openssl dgst -r` prints.
+fn hash(told: &str) -> Sha256 {
+    let digits = told.lines().last().unwrap().split_whitespace().next().unwrap();
+    let bytes: Vec<u8> =
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect();
+    Sha256(bytes.try_into().unwrap())
 }
 
 fn look(tcti: &str) -> Outcome {
@@ -192,6 +221,7 @@ fn a_tpm_2_0() {
     );
     assert_eq!(tpm.ek_certificates, Some(EkCertificates::default()), "looked, and there are none");
     assert_eq!(tpm.fips_mode, Some(false));
+    assert_eq!(tpm.endorsement_key, Some(EndorsementKey::NotShown), "looked, and there is none");
 }
 
 #[test]
@@ -201,7 +231,56 @@ fn endorsement_certificates_are_seen() {
     }
     let swtpm = Swtpm::start(TpmVersion::V2_0, "not-need-init,startup-clear", with_ek_certificates());
     let expected = EkCertificates { rsa_2048: true, ecc_p256: false, ecc_p384: true };
-    assert_eq!(swtpm.tpm().ek_certificates, Some(expected));
+    let tpm = swtpm.tpm();
+    assert_eq!(tpm.ek_certificates, Some(expected));
+    // The certificate as other tools read it, and its key as they hash it.
+    let spki = swtpm.shell(
+        "tpm2_nvread -C o 0x01c00002 2>/dev/null | openssl x509 -inform der -noout -pubkey \
+         | openssl pkey -pubin -outform der | openssl dgst -sha256 -r",
+    );
+    assert_eq!(tpm.endorsement_key, Some(EndorsementKey::SpkiSha256(hash(&spki))));
+    assert_eq!(swtpm.tpm().endorsement_key, tpm.endorsement_key, "the same at every look");
+}
+
+#[test]
+fn an_endorsement_key_without_a_certificate_is_read_where_it_is_kept() {
+    if !laboratory() {
+        return;
+    }
+    for kind in ["rsa", "ecc"] {
+        let swtpm = Swtpm::new(TpmVersion::V2_0);
+        let told = swtpm.shell(&format!(
+            "tpm2_createek -G {kind} -c 0x81010001 -u ek.pem -f pem && openssl pkey -pubin -in ek.pem -outform der \
+             | openssl dgst -sha256 -r"
+        ));
+        assert_eq!(swtpm.tpm().endorsement_key, Some(EndorsementKey::SpkiSha256(hash(&told))), "{kind}");
+    }
+    // Whatever else lies at the handle is no endorsement key.
+    let swtpm = Swtpm::new(TpmVersion::V2_0);
+    swtpm.shell(
+        "tpm2_createprimary -Q -C e -G rsa2048 -c key.ctx -a 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign' \
+         && tpm2_evictcontrol -Q -C o -c key.ctx 0x81010001",
+    );
+    assert_eq!(swtpm.tpm().endorsement_key, Some(EndorsementKey::NotShown));
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_lets_no_other_key_take_its_place() {
+    if !laboratory() {
+        return;
+    }
+    let swtpm = Swtpm::new(TpmVersion::V2_0);
+    swtpm.shell(
+        "tpm2_createek -G rsa -c 0x81010001 -u ek.pem -f pem && head -c 300 /dev/zero > none \
+         && tpm2_nvdefine -Q 0x01c0000a -C o -s 300 -a 'ownerwrite|ownerread|authread' \
+         && tpm2_nvwrite -Q 0x01c0000a -C o -i none",
+    );
+    match swtpm.tpm().endorsement_key {
+        Some(EndorsementKey::Unreadable(why)) => {
+            assert!(why.as_str().starts_with("NV index 0x01C0000A: 300 bytes are no certificate"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -245,6 +324,7 @@ fn a_tpm_1_2_is_told_from_a_failing_2_0() {
     assert_eq!(tpm.manufacturer.unwrap().as_str(), "IBM");
     assert!(tpm.firmware.is_some());
     assert_eq!((tpm.lockout, tpm.ek_certificates, tpm.fips_mode), (None, None, None));
+    assert_eq!(tpm.endorsement_key, None, "nobody looked");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod damage;
 mod demo;
 mod fates;
 mod full_disk;
+mod identity;
 mod idle;
 mod kill;
 mod pages;

@@ -169,6 +169,7 @@ pub fn tpm(version: TpmVersion) -> Tpm {
         lockout: None,
         ek_certificates: None,
         fips_mode: None,
+        endorsement_key: None,
     }
 }
 

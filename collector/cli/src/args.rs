@@ -251,6 +251,9 @@ pub(crate) struct HostsArgs {
     /// Only machines of this pool of non-persistent desktops.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) pool: String,
+    /// Only hosts that more than one machine reports as: two under one name, or one installation or TPM under several.
+    #[arg(long)]
+    pub(crate) conflict: bool,
     /// At most this many; 0 for all.
     #[arg(long, default_value_t = 50)]
     pub(crate) limit: u32,

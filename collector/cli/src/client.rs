@@ -14,9 +14,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::model::{
-    AppliedPolicy, Certificate, Change, CheckCounts, Counts, Dc, DirectoryKeys, Evidence, HostDetail, HostSummary,
-    HostUser, Hosts, Organisation, Plan, Policy, Pool, Reason, Site, SiteChange, SiteDetail, Sites, Time, Transition,
-    Transitions, User, UserEndpoint, Verdict, Waiver,
+    AppliedPolicy, Certificate, Change, CheckCounts, Counts, Dc, DirectoryKeys, Evidence, FormerName, HostDetail,
+    HostSummary, HostUser, Hosts, Organisation, Plan, Policy, Pool, Reason, Reimage, Site, SiteChange, SiteDetail,
+    Sites, Time, Transition, Transitions, User, UserEndpoint, Verdict, Waiver,
 };
 
 /// Longest that connecting may take.
@@ -137,6 +137,7 @@ pub(crate) struct HostFilter {
     pub(crate) certificate_near_end: bool,
     pub(crate) shared: bool,
     pub(crate) pool: String,
+    pub(crate) conflict: bool,
 }
 
 /// Which transitions to list.
@@ -227,6 +228,7 @@ impl Client {
             certificates_near_end: answer.certificates_near_end,
             hosts_shared: answer.hosts_shared,
             pools: answer.pools.into_iter().map(pool).collect(),
+            hosts_in_conflict: answer.hosts_in_conflict,
             top_reasons: answer.top_reasons.into_iter().map(reason).collect(),
         })
     }
@@ -286,6 +288,7 @@ impl Client {
             certificate_near_end: filter.certificate_near_end,
             shared: filter.shared,
             pool: filter.pool.clone(),
+            conflict: filter.conflict,
             page_size,
             page_token,
         };
@@ -304,6 +307,13 @@ impl Client {
             first_seen: Time(answer.first_seen_ms),
             conflict: answer.conflict,
             copies: answer.copies,
+            same_tpm: answer.same_tpm,
+            earlier_or_later: answer.earlier_or_later,
+            asked_as: some(answer.asked_as),
+            former_names: answer.former_names.into_iter().map(former_name).collect(),
+            reimages: answer.reimages.into_iter().map(reimage).collect(),
+            install_id: some(hex(&answer.install_id)),
+            ek_sha256: some(hex(&answer.ek_sha256)),
             policy_revision: answer.policy_revision,
             certificate: answer.client_certificate.map(|own| Certificate {
                 not_before: Time(own.not_before_ms),
@@ -548,6 +558,24 @@ fn host_summary(message: v1::HostSummary) -> HostSummary {
         people: message.people,
         shared: message.shared,
         pool: some(message.pool),
+        conflict: message.conflict,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn former_name(message: v1::FormerName) -> FormerName {
+    FormerName { name: message.name, renamed_at: Time(message.renamed_at_ms) }
+}
+
+fn reimage(message: v1::Reimage) -> Reimage {
+    Reimage {
+        at: Time(message.at_ms),
+        earlier_install_id: some(hex(&message.earlier_install_id)),
+        earlier_seen: Time(message.earlier_seen_ms),
+        same_tpm: message.same_tpm,
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) struct Organisation {
     pub(crate) certificates_near_end: u64,
     pub(crate) hosts_shared: u64,
     pub(crate) pools: Vec<Pool>,
+    pub(crate) hosts_in_conflict: u64,
     pub(crate) top_reasons: Vec<Reason>,
 }
 
@@ -203,6 +204,8 @@ pub(crate) struct HostSummary {
     pub(crate) shared: bool,
     /// The pool it is counted in; `null` where it counts by itself.
     pub(crate) pool: Option<String>,
+    /// Two machines seem to be behind it, or behind it and another host.
+    pub(crate) conflict: bool,
 }
 
 /// The certificate of a host's probe.
@@ -226,6 +229,18 @@ pub(crate) struct HostDetail {
     pub(crate) conflict: bool,
     /// Other hosts that report as the same installation.
     pub(crate) copies: Vec<String>,
+    /// Other hosts that report the same TPM.
+    pub(crate) same_tpm: Vec<String>,
+    /// Hosts with its TPM or its installation that were there before or after it.
+    pub(crate) earlier_or_later: Vec<String>,
+    /// The name asked for, in full, where it is a former one.
+    pub(crate) asked_as: Option<String>,
+    /// Names it had before, latest last.
+    pub(crate) former_names: Vec<FormerName>,
+    /// When it was installed anew, latest last.
+    pub(crate) reimages: Vec<Reimage>,
+    pub(crate) install_id: Option<String>,
+    pub(crate) ek_sha256: Option<String>,
     pub(crate) policy_revision: u64,
     /// The certificate of its probe; `null` where not known.
     pub(crate) certificate: Option<Certificate>,
@@ -233,6 +248,23 @@ pub(crate) struct HostDetail {
     pub(crate) users: Vec<HostUser>,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) transitions: Vec<Transition>,
+}
+
+/// A name that a machine does not have any more.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FormerName {
+    pub(crate) name: String,
+    pub(crate) renamed_at: Time,
+}
+
+/// A machine was installed anew under its name.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Reimage {
+    pub(crate) at: Time,
+    pub(crate) earlier_install_id: Option<String>,
+    pub(crate) earlier_seen: Time,
+    /// `null` where one of the two installations did not say.
+    pub(crate) same_tpm: Option<bool>,
 }
 
 /// A user on a host.

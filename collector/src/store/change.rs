@@ -8,7 +8,7 @@ use muster_proto::v1;
 
 use super::map::{Draft, Map, join, read, unreadable};
 use super::record::{SEEN_BLOCK, key};
-use super::{Applied, CounterDelta, HostKey, HostUpdate, InventoryUpdate, StoreError};
+use super::{Applied, CounterDelta, HostKey, HostUpdate, InventoryUpdate, Rename, StoreError};
 
 /// Names of the numbers the store keeps for itself.
 pub(super) mod meta {
@@ -56,6 +56,11 @@ pub(super) fn apply(draft: &mut Draft<'_>, update: HostUpdate) -> Result<Applied
         draft.news().host(host, 0);
         let last_transition = append(draft, None, update.transitions)?;
         return Ok(Applied::Committed { last_transition });
+    }
+    if let Some(rename) = &update.rename
+        && !take_name(draft, host, rename)?
+    {
+        return Ok(Applied::Conflict);
     }
     let record = v1::HostRecord { revision: update.from_revision + 1, ..update.record };
     if let Some(due_ms) = before.and_then(|record| record.due_ms)
@@ -119,6 +124,24 @@ fn forget(draft: &mut Draft<'_>, host: HostNo, record: &v1::HostRecord) -> Resul
     Ok(())
 }
 
+/// Makes another name lead to a host. Whether it could: a name that another host reports under is not taken from it. A
+/// number that was given out and never had a record is nobody's.
+fn take_name(draft: &mut Draft<'_>, host: HostNo, rename: &Rename) -> Result<bool, StoreError> {
+    let taken = key::name(&rename.taken);
+    if let Some(holder) = read::<u64>(draft, &taken)?.map(HostNo).filter(|holder| *holder != host)
+        && read::<v1::HostRecord>(draft, &key::host(holder))?.is_some()
+    {
+        return Ok(false);
+    }
+    for left in rename.left.iter().map(key::name) {
+        if read::<u64>(draft, &left)? == Some(host.0) {
+            draft.erase(left)?;
+        }
+    }
+    draft.put(taken, &host.0)?;
+    Ok(true)
+}
+
 /// Appends transitions. The number of the last one there is.
 pub(super) fn append(
     draft: &mut Draft<'_>,
@@ -131,7 +154,8 @@ pub(super) fn append(
     }
     for transition in transitions {
         last += 1;
-        draft.put(key::transition(last), &v1::Transition { number: last, ..transition })?;
+        let host_number = host.map_or(transition.host_number, |host| host.0);
+        draft.put(key::transition(last), &v1::Transition { number: last, host_number, ..transition })?;
         if let Some(host) = host {
             draft.put(key::host_transition(host, last), &())?;
         }

@@ -76,6 +76,17 @@ pub struct HostUpdate {
     /// The host is forgotten: everything under its number and name goes, and of the rest of the change only counters
     /// and transitions are taken. Its number is not given out again; transitions of it stay in the list of all.
     pub forget: bool,
+    /// Another name that the host is found by from now on.
+    pub rename: Option<Rename>,
+}
+
+/// A change of the name a host is found by. It commits with the record that says so, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rename {
+    /// Names that lead to the host no longer. One that leads elsewhere by now stays.
+    pub left: Vec<HostKey>,
+    /// The name that leads to it instead. Where another host with a record has it, the change is a conflict.
+    pub taken: HostKey,
 }
 
 /// A change of one counter.
@@ -108,7 +119,8 @@ pub enum Applied {
         /// The number of the last transition in the store after it.
         last_transition: u64,
     },
-    /// The host's record is not at the revision the change was made from; nothing was written.
+    /// The host's record is not at the revision the change was made from, or another host has the name it was to take;
+    /// nothing was written.
     Conflict,
 }
 

@@ -14,7 +14,8 @@ use muster_evidence::{HostNo, Timestamp};
 use muster_proto::v1;
 
 use super::{
-    Applied, CounterDelta, HostKey, HostUpdate, InventoryUpdate, MemoryStore, SledStore, Store, StoreError, restore,
+    Applied, CounterDelta, HostKey, HostUpdate, InventoryUpdate, MemoryStore, Rename, SledStore, Store, StoreError,
+    restore,
 };
 
 type Test = fn(Arc<dyn Store>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -41,6 +42,8 @@ macro_rules! suite {
 suite! {
     numbers_are_dense_and_stay
     a_change_from_an_old_revision_writes_nothing
+    a_host_that_is_renamed_keeps_its_number
+    a_name_is_not_taken_from_its_host
     one_of_two_handles_wins
     a_batch_answers_item_by_item
     bodies_come_and_go_with_their_host
@@ -154,6 +157,57 @@ async fn a_change_from_an_old_revision_writes_nothing(store: Arc<dyn Store>) {
     assert!(store.series(HostNo(1), 1).await.unwrap().is_none());
     assert!(store.inventory_heads().await.unwrap().is_empty());
     assert!(store.due(at(10), 9).await.unwrap().is_empty());
+}
+
+fn rename(left: &[&str], taken: &str) -> Option<Rename> {
+    Some(Rename { left: left.iter().map(|name| host_key(name)).collect(), taken: host_key(taken) })
+}
+
+async fn a_host_that_is_renamed_keeps_its_number(store: Arc<dyn Store>) {
+    hosts(&*store, 2).await;
+    let find = async |name: &str| store.find(&host_key(name)).await.unwrap().map(|number| number.0);
+    let told = |to: &str| v1::HostRecord { probe_version: to.to_owned(), ..Default::default() };
+    let change = HostUpdate {
+        record: told("renamed"),
+        transitions: vec![transition("new")],
+        // A name that it never had, or has lost to somebody else, is let alone.
+        rename: rename(&["h1", "h2", "never"], "new"),
+        ..update(1, 1)
+    };
+    assert_eq!(apply_one(&*store, change).await, Applied::Committed { last_transition: 1 });
+    assert_eq!([find("new").await, find("h1").await, find("h2").await], [Some(1), None, Some(2)]);
+    assert_eq!(store.load(HostNo(1)).await.unwrap().unwrap().record.probe_version, "renamed");
+    assert_eq!(store.transitions(0, 9).await.unwrap().items[0].host_number, 1);
+    // The name that is free now is a new host's, and the numbers go on.
+    assert_eq!(store.assign(&host_key("h1")).await.unwrap(), HostNo(3));
+    // A name that was given out and never reported under is free as well, and one's own is no change.
+    let again = HostUpdate { rename: rename(&["new"], "h1"), ..update(1, 2) };
+    assert!(matches!(apply_one(&*store, again).await, Applied::Committed { .. }));
+    let same = HostUpdate { rename: rename(&["h1"], "h1"), ..update(1, 3) };
+    assert!(matches!(apply_one(&*store, same).await, Applied::Committed { .. }));
+    assert_eq!([find("h1").await, find("new").await, find("h2").await], [Some(1), None, Some(2)]);
+    // Two hosts may change names in one batch, one after the other.
+    let batch = vec![
+        HostUpdate { rename: rename(&["h1"], "free"), ..update(1, 4) },
+        HostUpdate { rename: rename(&["h2"], "h1"), ..update(2, 1) },
+    ];
+    assert!(store.apply(batch).await.unwrap().iter().all(|one| matches!(one, Applied::Committed { .. })));
+    assert_eq!([find("free").await, find("h1").await, find("h2").await], [Some(1), Some(2), None]);
+}
+
+async fn a_name_is_not_taken_from_its_host(store: Arc<dyn Store>) {
+    hosts(&*store, 2).await;
+    let before = store.load(HostNo(1)).await.unwrap();
+    for (from, taken) in [(1, "h2"), (0, "new"), (2, "new")] {
+        let change =
+            HostUpdate { transitions: vec![transition("lost")], rename: rename(&["h1"], taken), ..update(1, from) };
+        assert_eq!(apply_one(&*store, change).await, Applied::Conflict, "{taken} from {from}");
+    }
+    assert_eq!(store.load(HostNo(1)).await.unwrap(), before);
+    assert!(store.transitions(0, 9).await.unwrap().items.is_empty());
+    for (name, number) in [("h1", Some(HostNo(1))), ("h2", Some(HostNo(2))), ("new", None)] {
+        assert_eq!(store.find(&host_key(name)).await.unwrap(), number, "{name}");
+    }
 }
 
 async fn one_of_two_handles_wins(store: Arc<dyn Store>) {

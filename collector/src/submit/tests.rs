@@ -660,7 +660,7 @@ async fn a_domain_controller_learns_whom_it_serves() {
 
 fn keys(user: u32, as_of: &str, epoch: u64, cursor: u64, complete: bool) -> InventoryPart {
     let key = muster_evidence::DirectoryKey {
-        key_id: Some(muster_evidence::Sha256([5; 32])),
+        key_id: Some(Sha256([5; 32])),
         usage: muster_evidence::KeyUsage::Ngc,
         source: Some(muster_evidence::KeySource::AzureAd),
         device_id: Some("0f3c2a51-77b4-4d0e-9a5c-1b2c3d4e5f60".parse().unwrap()),
@@ -733,7 +733,7 @@ async fn what_another_collector_changed_meanwhile_is_judged_again() {
         let mut next = |half: u8| {
             last = format!("{round}.{half}");
             let firmware = Some(crate::fixture::text(&last));
-            pc.put(Evidence::Tpm(muster_evidence::Tpm { firmware, ..tpm(TpmVersion::V2_0) }));
+            pc.put(Evidence::Tpm(Tpm { firmware, ..tpm(TpmVersion::V2_0) }));
             pc.report(lab.clock.now())
         };
         let (first, second) = (next(1), next(2));

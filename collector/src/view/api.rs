@@ -39,7 +39,7 @@ const MOST_PER_PAGE: usize = 1_000;
 /// Transitions shown with one host, latest first.
 const TRANSITIONS_OF_HOST: usize = 20;
 
-/// Hosts shown that report as the same installation.
+/// Hosts shown that share an installation or a TPM with one.
 const COPIES_SHOWN: usize = 10;
 
 /// Transitions sent with one change to a watcher.
@@ -125,12 +125,18 @@ impl Api {
         })
     }
 
-    /// The number of the host of a name.
+    /// The number of the host that has a name, or had it.
     fn find_host(&self, forest: &str, name: &str) -> Result<HostNo, Status> {
+        self.find_host_as(forest, name).map(|(number, _)| number)
+    }
+
+    /// The number of the host of a name, with the name in full where it is one that the host has no more.
+    fn find_host_as(&self, forest: &str, name: &str) -> Result<(HostNo, Option<HostName>), Status> {
         let forest = optional::<Forest>(forest, "forest")?;
         let name: HostName = required(name, "name")?;
         self.core.read(|table| match query::host(table, &name, forest.as_ref()) {
-            Found::One(row) => Ok(row.number),
+            Found::One(row) => Ok((row.number, None)),
+            Found::Renamed(row, former) => Ok((row.number, Some(former))),
             Found::None => Err(Status::not_found(match query::nearest_host(table, &name) {
                 Some(near) => format!("no host `{name}` (did you mean `{near}`?)"),
                 None => format!("no host `{name}`"),
@@ -348,6 +354,7 @@ impl ReadinessService for Api {
             certificate_near_end: request.certificate_near_end,
             shared: request.shared,
             pool: self.pool_filter(&request.pool)?,
+            conflict: request.conflict,
         };
         let after = HostNo(page_token(&request.page_token)?);
         let size = page_size(request.page_size, ITEMS_PER_PAGE);
@@ -364,7 +371,7 @@ impl ReadinessService for Api {
     async fn get_host(&self, request: Request<v1::GetHostRequest>) -> Result<Response<v1::GetHostResponse>, Status> {
         operator(&request)?;
         let request = request.into_inner();
-        let number = self.find_host(&request.forest, &request.name)?;
+        let (number, asked_as) = self.find_host_as(&request.forest, &request.name)?;
         let view = self.load(number).await?;
         let evidence = self.evidence(&view.stored).await?;
         let transitions =
@@ -377,7 +384,11 @@ impl ReadinessService for Api {
                 standing: standing_to_wire(user.standing).into(),
                 last_seen_ms: user.seen.unix_ms(),
             });
-            let copies: Vec<_> = table.copies_of(row).take(COPIES_SHOWN).map(|row| row.key.name.to_string()).collect();
+            let name = |row: &crate::table::Row| row.key.name.to_string();
+            let copies: Vec<_> = table.copies_of(row).take(COPIES_SHOWN).map(name).collect();
+            let same_tpm: Vec<_> = table.same_tpm_as(row).take(COPIES_SHOWN).map(name).collect();
+            let earlier_or_later = table.earlier_or_later(row).into_iter().take(COPIES_SHOWN).map(name).collect();
+            let record = &view.stored.record;
             Ok(Response::new(v1::GetHostResponse {
                 host: Some(wire::host_summary(table, row)),
                 verdicts: verdicts_of(&view, ""),
@@ -392,8 +403,14 @@ impl ReadinessService for Api {
                 }
                 .to_owned(),
                 first_seen_ms: view.stored.record.first_seen_ms,
-                conflict: row.conflict || !copies.is_empty(),
+                conflict: row.conflict || !copies.is_empty() || !same_tpm.is_empty(),
                 copies,
+                same_tpm,
+                earlier_or_later,
+                former_names: record.former_names.clone(),
+                asked_as: asked_as.map(|name| name.to_string()).unwrap_or_default(),
+                reimages: record.reimages.clone(),
+                ek_sha256: record.identity.as_ref().and_then(|own| own.ek_sha256.clone()).unwrap_or_default(),
                 policy_revision: row.policy_revision,
                 install_id: view.stored.record.install_id.clone(),
                 client_certificate: view.stored.record.client_certificate.clone(),
@@ -456,12 +473,15 @@ impl ReadinessService for Api {
             None
         } else {
             let number = self.find_host(&request.forest, &request.host)?;
-            self.core.read(|table| table.get(number).map(|row| row.key.name.to_string()))
+            self.core.read(|table| table.get(number).map(|row| (number.0, row.key.name.to_string())))
         };
         let wanted = |transition: &v1::Transition| {
             let at = transition.site.as_ref();
-            host.as_ref().is_none_or(|host| transition.host == *host)
-                && request.since_ms.is_none_or(|since| transition.at_ms >= since)
+            // Those from before hosts were numbered in them go by the name.
+            host.as_ref().is_none_or(|(number, name)| match transition.host_number {
+                0 => transition.host == *name,
+                own => own == *number,
+            }) && request.since_ms.is_none_or(|since| transition.at_ms >= since)
                 && forest.as_ref().is_none_or(|forest| at.is_some_and(|at| at.forest == forest.as_str()))
                 && site
                     .as_ref()

@@ -190,6 +190,7 @@ pub(super) fn host_summary(table: &Table, row: &Row) -> v1::HostSummary {
         pool: table.pool_name(row).unwrap_or_default().to_owned(),
         shared: row.shared,
         people: row.people.into(),
+        conflict: table.is_in_conflict(row),
     }
 }
 
@@ -233,6 +234,7 @@ pub(super) fn organisation(snapshot: &Snapshot) -> v1::GetOrganisationResponse {
         collector_version: env!("CARGO_PKG_VERSION").to_owned(),
         pools: sums.pools.iter().map(pool).collect(),
         hosts_shared: sums.hosts_shared,
+        hosts_in_conflict: sums.hosts_in_conflict,
     }
 }
 

@@ -44,5 +44,5 @@ pub use crate::report::{
     UnusableCertificate,
 };
 pub use crate::time::{InvalidTimestamp, Timestamp};
-pub use crate::tpm::{EkCertificates, Tpm, TpmLockout, TpmVersion};
+pub use crate::tpm::{EkCertificates, EndorsementKey, Tpm, TpmLockout, TpmVersion};
 pub use crate::user::{CanReset, CertEnrollment, Ngc, NgcPrerequisites, PreReqResult, Prt, Tristate};

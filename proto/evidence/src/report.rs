@@ -58,7 +58,8 @@ pub struct HostIdentity {
     pub object_guid: Option<Guid>,
     /// Its Entra device id; `None` where not joined or not known.
     pub device_id: Option<Guid>,
-    /// SHA-256 of its TPM's endorsement public key; `None` where not known.
+    /// SHA-256 over the `SubjectPublicKeyInfo` of its TPM's endorsement key ([`crate::EndorsementKey`] says which and
+    /// how); `None` where not known.
     pub ek_sha256: Option<Sha256>,
 }
 

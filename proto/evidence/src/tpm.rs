@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Text;
+use crate::{Sha256, Text};
 
 /// A TPM that answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,28 @@ pub struct Tpm {
     pub ek_certificates: Option<EkCertificates>,
     /// Whether the TPM says it works in FIPS 140 mode; `None` where it does not say.
     pub fips_mode: Option<bool>,
+    /// The endorsement key; `None` where nobody looked: a TPM 1.2, a capture, a probe that does not know how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsement_key: Option<EndorsementKey>,
+}
+
+/// What was found out about a TPM's endorsement key, by which a machine is recognised however it is named or installed.
+///
+/// A TPM can show several. The first of these counts, so that the same machine always shows the same one: the keys that
+/// its maker certified, RSA 2048 (certificate at NV index 0x01C00002), NIST P-256 (0x01C0000A), NIST P-384 (0x01C00016),
+/// since nobody else changes those; then the key that lies at the handle reserved for it, 0x81010001, which an
+/// operating system may put there (TCG EK Credential Profile for TPM Family 2.0, section 2.2.1; TCG TPM v2.0 Provisioning
+/// Guidance, section 7.8). What a certificate says is hashed as it says it; for a key without one the algorithm is
+/// `rsaEncryption` with NULL parameters (RFC 3279, section 2.3.1), or `id-ecPublicKey` with a named curve (RFC 5480).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndorsementKey {
+    /// SHA-256 over the DER form of its `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7).
+    SpkiSha256(Sha256),
+    /// The TPM was asked, and shows none.
+    NotShown,
+    /// It shows one that could not be read: why.
+    Unreadable(Text),
 }
 
 /// The specification family of a TPM.

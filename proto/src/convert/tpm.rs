@@ -1,15 +1,16 @@
 //! The trusted platform module.
 
-use muster_evidence::{EkCertificates, Tpm, TpmLockout, TpmVersion};
+use muster_evidence::{EkCertificates, EndorsementKey, Tpm, TpmLockout, TpmVersion};
 
 use super::field::{self, InvalidField, wire_enum};
 use crate::v1;
+use crate::v1::endorsement_key::Outcome;
 
 wire_enum!(TpmVersion, v1::TpmVersion { V1_2 = TpmVersion12, V2_0 = TpmVersion20 });
 
 impl From<&Tpm> for v1::Tpm {
     fn from(tpm: &Tpm) -> Self {
-        let Tpm { version, manufacturer, firmware, lockout, ek_certificates, fips_mode } = tpm;
+        let Tpm { version, manufacturer, firmware, lockout, ek_certificates, fips_mode, endorsement_key } = tpm;
         Self {
             version: v1::TpmVersion::from(*version).into(),
             manufacturer: manufacturer.clone().map(Into::into),
@@ -23,6 +24,7 @@ impl From<&Tpm> for v1::Tpm {
                 v1::EkCertificates { rsa_2048, ecc_p256, ecc_p384 }
             }),
             fips_mode: *fips_mode,
+            endorsement_key: endorsement_key.as_ref().map(Into::into),
         }
     }
 }
@@ -31,7 +33,7 @@ impl TryFrom<v1::Tpm> for Tpm {
     type Error = InvalidField;
 
     fn try_from(message: v1::Tpm) -> Result<Self, Self::Error> {
-        let v1::Tpm { version, manufacturer, firmware, lockout, ek_certificates, fips_mode } = message;
+        let v1::Tpm { version, manufacturer, firmware, lockout, ek_certificates, fips_mode, endorsement_key } = message;
         Ok(Self {
             version: field::required_enum(version, "version")?,
             manufacturer: field::optional_text(manufacturer.as_deref(), "manufacturer")?,
@@ -46,6 +48,31 @@ impl TryFrom<v1::Tpm> for Tpm {
                 EkCertificates { rsa_2048, ecc_p256, ecc_p384 }
             }),
             fips_mode,
+            endorsement_key: field::nested(endorsement_key, "endorsement_key")?,
+        })
+    }
+}
+
+impl From<&EndorsementKey> for v1::EndorsementKey {
+    fn from(key: &EndorsementKey) -> Self {
+        let outcome = match key {
+            EndorsementKey::SpkiSha256(digest) => Outcome::SpkiSha256(digest.0.to_vec()),
+            EndorsementKey::NotShown => Outcome::NotShown(v1::EndorsementKeyNotShown {}),
+            EndorsementKey::Unreadable(why) => Outcome::Unreadable(why.to_string()),
+        };
+        Self { outcome: Some(outcome) }
+    }
+}
+
+impl TryFrom<v1::EndorsementKey> for EndorsementKey {
+    type Error = InvalidField;
+
+    fn try_from(message: v1::EndorsementKey) -> Result<Self, Self::Error> {
+        let v1::EndorsementKey { outcome } = message;
+        Ok(match field::required(outcome, "outcome")? {
+            Outcome::SpkiSha256(digest) => Self::SpkiSha256(field::sha256(&digest, "spki_sha256")?),
+            Outcome::NotShown(v1::EndorsementKeyNotShown {}) => Self::NotShown,
+            Outcome::Unreadable(why) => Self::Unreadable(field::text(&why, "unreadable")?),
         })
     }
 }

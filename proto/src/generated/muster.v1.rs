@@ -87,6 +87,9 @@ pub struct Tpm {
     pub ek_certificates: ::core::option::Option<EkCertificates>,
     #[prost(bool, optional, tag = "6")]
     pub fips_mode: ::core::option::Option<bool>,
+    /// The endorsement key; absent where nobody looked (a TPM 1.2, a capture, a probe that does not know how).
+    #[prost(message, optional, tag = "7")]
+    pub endorsement_key: ::core::option::Option<EndorsementKey>,
 }
 /// Dictionary-attack protection of a TPM 2.0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -110,6 +113,30 @@ pub struct EkCertificates {
     #[prost(bool, tag = "3")]
     pub ecc_p384: bool,
 }
+/// What was found out about a TPM's endorsement key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndorsementKey {
+    #[prost(oneof = "endorsement_key::Outcome", tags = "1, 2, 3")]
+    pub outcome: ::core::option::Option<endorsement_key::Outcome>,
+}
+/// Nested message and enum types in `EndorsementKey`.
+pub mod endorsement_key {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Outcome {
+        /// 32 bytes: SHA-256 over the DER form of its SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
+        #[prost(bytes, tag = "1")]
+        SpkiSha256(::prost::alloc::vec::Vec<u8>),
+        /// The TPM shows none: no certificate of a kind that is read, and no key under the handle reserved for it.
+        #[prost(message, tag = "2")]
+        NotShown(super::EndorsementKeyNotShown),
+        /// It shows one that could not be read: why.
+        #[prost(string, tag = "3")]
+        Unreadable(::prost::alloc::string::String),
+    }
+}
+/// The TPM was asked, and shows no endorsement key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndorsementKeyNotShown {}
 /// An operating system, as it names itself.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OperatingSystem {
@@ -1063,7 +1090,9 @@ pub struct HostIdentity {
     /// 16 bytes: Entra device id.
     #[prost(bytes = "vec", optional, tag = "5")]
     pub device_id: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
-    /// 32 bytes: SHA-256 of the TPM's endorsement public key.
+    /// 32 bytes: SHA-256 over the DER form of the SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) of the TPM's endorsement
+    /// key. Of several keys the first one that the TPM shows counts: those certified at the NV indices 0x01C00002 (RSA 2048),
+    /// 0x01C0000A (NIST P-256) and 0x01C00016 (NIST P-384), then the one kept at the handle 0x81010001.
     #[prost(bytes = "vec", optional, tag = "6")]
     pub ek_sha256: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
 }
@@ -1980,6 +2009,9 @@ pub struct GetOrganisationResponse {
     /// Machines that more people use than the policy calls shared.
     #[prost(uint64, tag = "51")]
     pub hosts_shared: u64,
+    /// Hosts that two machines seem to report as at the same time, or whose installation or TPM is another host's as well.
+    #[prost(uint64, tag = "16")]
+    pub hosts_in_conflict: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListSitesRequest {
@@ -2068,6 +2100,9 @@ pub struct ListHostsRequest {
     /// Only machines of this pool.
     #[prost(string, tag = "51")]
     pub pool: ::prost::alloc::string::String,
+    /// Only hosts in conflict.
+    #[prost(bool, tag = "10")]
+    pub conflict: bool,
 }
 /// A host in a list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2116,6 +2151,9 @@ pub struct HostSummary {
     /// People who signed in here within the time that the policy looks back for sharing; more than 24 are not told apart.
     #[prost(uint32, tag = "52")]
     pub people: u32,
+    /// Two machines seem to report as it, or its installation or TPM is another host's as well.
+    #[prost(bool, tag = "13")]
+    pub conflict: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListHostsResponse {
@@ -2189,7 +2227,7 @@ pub struct GetHostResponse {
     pub site_origin: ::prost::alloc::string::String,
     #[prost(int64, tag = "7")]
     pub first_seen_ms: i64,
-    /// Set when two machines report under this name, or this one's installation under two names, at the same time.
+    /// Set when two machines report under this name, or this one's installation or TPM under two names, at the same time.
     #[prost(bool, tag = "8")]
     pub conflict: bool,
     #[prost(uint64, tag = "9")]
@@ -2205,6 +2243,47 @@ pub struct GetHostResponse {
     /// Whether the TLS peer proved it; otherwise the probe claims it, through a relay.
     #[prost(bool, tag = "41")]
     pub client_certificate_proved: bool,
+    /// Names the machine had before, latest last.
+    #[prost(message, repeated, tag = "12")]
+    pub former_names: ::prost::alloc::vec::Vec<FormerName>,
+    /// Set where the name asked for is one of them: that name, in full.
+    #[prost(string, tag = "13")]
+    pub asked_as: ::prost::alloc::string::String,
+    /// When it was installed anew, latest last.
+    #[prost(message, repeated, tag = "14")]
+    pub reimages: ::prost::alloc::vec::Vec<Reimage>,
+    /// 32 bytes, or none where the machine does not say: see HostIdentity.
+    #[prost(bytes = "vec", tag = "15")]
+    pub ek_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Other hosts that report the same TPM at the same time, at most 10 of them.
+    #[prost(string, repeated, tag = "16")]
+    pub same_tpm: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Hosts that reported the same TPM or installation before this one did, or after it fell silent, at most 10 of them.
+    #[prost(string, repeated, tag = "17")]
+    pub earlier_or_later: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A name that a machine does not have any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FormerName {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// When it first reported under its next name.
+    #[prost(int64, tag = "2")]
+    pub renamed_at_ms: i64,
+}
+/// A machine was installed anew under its name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reimage {
+    #[prost(int64, tag = "1")]
+    pub at_ms: i64,
+    /// The installation before: 16 bytes, and when it was last heard of.
+    #[prost(bytes = "vec", tag = "2")]
+    pub earlier_install_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(int64, tag = "3")]
+    pub earlier_seen_ms: i64,
+    /// Whether the TPM is the same; absent where one of the two installations did not say.
+    #[prost(bool, optional, tag = "4")]
+    pub same_tpm: ::core::option::Option<bool>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetUserRequest {
@@ -2265,6 +2344,9 @@ pub struct Transition {
     pub reason: ::prost::alloc::string::String,
     #[prost(uint64, tag = "10")]
     pub policy_revision: u64,
+    /// Number of the host, which stays while its name changes; 0 where it is about no host, or older than this field.
+    #[prost(uint64, tag = "11")]
+    pub host_number: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListTransitionsRequest {
@@ -3923,6 +4005,12 @@ pub struct HostRecord {
     /// How far the host's clock is ahead of the collector's, as of the last report that was written; 0 within five minutes.
     #[prost(sint64, tag = "42")]
     pub clock_ahead_ms: i64,
+    /// Names it had before, latest last; at most 8.
+    #[prost(message, repeated, tag = "32")]
+    pub former_names: ::prost::alloc::vec::Vec<FormerName>,
+    /// When it was installed anew, latest last; at most 8.
+    #[prost(message, repeated, tag = "33")]
+    pub reimages: ::prost::alloc::vec::Vec<Reimage>,
     /// The pool of non-persistent desktops it was counted in when it was judged; empty where it counts by itself.
     #[prost(string, tag = "50")]
     pub pool: ::prost::alloc::string::String,

@@ -4,13 +4,13 @@
 
 use muster_evidence::{
     CanReset, CertEnrollment, Certificate, CertificateListing, CertificateStore, ChainStatus, ClientCertificate,
-    Context, DeviceAuth, DirectoryKey, DomainController, DomainMembership, EkCertificates, Evidence, ExtendedKeyUsage,
-    Failure, FailureReason, Forest, Guid, HostIdentity, InstallId, InventoryItem, InventoryPart, JoinState,
-    KeyAlgorithm, KeyRegistration, KeySource, KeyStrength, KeyUsage, Kind, ListedCertificate, Ngc, NgcPrerequisites,
-    Observation, ObservationKey, OperatingSystem, Origin, OsFamily, Outcome, PreReqResult, PrivateKey, ProductType,
-    Prt, Report, Role, SeriesAppend, SeriesKind, SeriesPoint, Sha256, Sid, SignatureHash, Subject, SubjectAltName,
-    TemplateReference, Text, Thumbprint, Timestamp, Tpm, TpmLockout, TpmVersion, Tristate, Unsupported,
-    UnusableCertificate, UserKeys, limits,
+    Context, DeviceAuth, DirectoryKey, DomainController, DomainMembership, EkCertificates, EndorsementKey, Evidence,
+    ExtendedKeyUsage, Failure, FailureReason, Forest, Guid, HostIdentity, InstallId, InventoryItem, InventoryPart,
+    JoinState, KeyAlgorithm, KeyRegistration, KeySource, KeyStrength, KeyUsage, Kind, ListedCertificate, Ngc,
+    NgcPrerequisites, Observation, ObservationKey, OperatingSystem, Origin, OsFamily, Outcome, PreReqResult,
+    PrivateKey, ProductType, Prt, Report, Role, SeriesAppend, SeriesKind, SeriesPoint, Sha256, Sid, SignatureHash,
+    Subject, SubjectAltName, TemplateReference, Text, Thumbprint, Timestamp, Tpm, TpmLockout, TpmVersion, Tristate,
+    Unsupported, UnusableCertificate, UserKeys, limits,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -70,6 +70,11 @@ fn tpm() -> BoxedStrategy<Tpm> {
         ecc_p256,
         ecc_p384,
     });
+    let endorsement_key = prop_oneof![
+        any::<[u8; 32]>().prop_map(|digest| EndorsementKey::SpkiSha256(Sha256(digest))),
+        Just(EndorsementKey::NotShown),
+        text().prop_map(EndorsementKey::Unreadable),
+    ];
     (
         prop_oneof![Just(TpmVersion::V1_2), Just(TpmVersion::V2_0)],
         of(text()),
@@ -77,14 +82,16 @@ fn tpm() -> BoxedStrategy<Tpm> {
         of(lockout),
         of(certificates),
         any::<Option<bool>>(),
+        of(endorsement_key),
     )
-        .prop_map(|(version, manufacturer, firmware, lockout, ek_certificates, fips_mode)| Tpm {
+        .prop_map(|(version, manufacturer, firmware, lockout, ek_certificates, fips_mode, endorsement_key)| Tpm {
             version,
             manufacturer,
             firmware,
             lockout,
             ek_certificates,
             fips_mode,
+            endorsement_key,
         })
         .boxed()
 }
@@ -520,6 +527,7 @@ pub(crate) fn sample_report() -> Report {
                 lockout: Some(TpmLockout { locked: false, max_failures: 32, recovery_seconds: 600, failures: None }),
                 ek_certificates: Some(EkCertificates { rsa_2048: true, ecc_p256: true, ecc_p384: false }),
                 fips_mode: Some(false),
+                endorsement_key: None,
             })),
             of_host(Evidence::OperatingSystem(OperatingSystem {
                 family: OsFamily::Windows,

@@ -6,7 +6,7 @@ use comfy_table::Cell;
 
 use super::{CommandError, transitions};
 use crate::client::Client;
-use crate::model::{Certificate, Evidence, HostDetail, HostSummary};
+use crate::model::{Certificate, Evidence, HostDetail, HostSummary, Time};
 use crate::output::Out;
 
 pub(crate) async fn run(
@@ -40,6 +40,7 @@ fn text(out: &Out, detail: &HostDetail, all: bool, full_evidence: bool) -> Strin
     if host.shared {
         let _ = write!(text, "\nshared: {} people were seen here lately", host.people);
     }
+    identity(out, detail, &mut text);
     if !detail.copies.is_empty() {
         let _ = write!(
             text,
@@ -47,7 +48,7 @@ fn text(out: &Out, detail: &HostDetail, all: bool, full_evidence: bool) -> Strin
             out.word("blocked"),
             detail.copies.join(", ")
         );
-    } else if detail.conflict {
+    } else if detail.same_tpm.is_empty() && detail.conflict {
         let _ = write!(
             text,
             "\n{}: two machines report under this name at the same time; neither is averaged away",
@@ -59,6 +60,14 @@ fn text(out: &Out, detail: &HostDetail, all: bool, full_evidence: bool) -> Strin
     }
     if host.clock_ahead_ms != 0 {
         let _ = write!(text, "\n{}", clock_line(out, host.clock_ahead_ms));
+    }
+    if !detail.same_tpm.is_empty() {
+        let _ = write!(
+            text,
+            "\n{}: reports the same TPM as {}; one machine was copied from the other",
+            out.word("blocked"),
+            detail.same_tpm.join(", ")
+        );
     }
     let _ = write!(text, "\n\n{}\n{}", out.bold("Machine"), out.verdicts(&detail.verdicts, all));
     for user in &detail.users {
@@ -116,6 +125,40 @@ fn clock_line(out: &Out, ahead_ms: i64) -> String {
         "{}: {by} {side} the collector's; Kerberos and certificates need clocks that agree",
         out.grave("clock differs")
     )
+}
+
+/// What a machine was called and how it was installed before.
+fn identity(out: &Out, detail: &HostDetail, text: &mut String) {
+    if let Some(asked) = &detail.asked_as {
+        let _ = write!(text, "\n`{asked}` is called `{}` now", detail.host.name);
+    }
+    if !detail.former_names.is_empty() {
+        let names = detail.former_names.iter().rev();
+        let names: Vec<String> =
+            names.map(|former| format!("{} (until {})", former.name, on(out, former.renamed_at))).collect();
+        let _ = write!(text, "\nformerly {}", names.join(", "));
+    }
+    for reimage in detail.reimages.iter().rev() {
+        let _ = write!(
+            text,
+            "\nre-imaged on {}; the installation before was last heard of {}{}",
+            on(out, reimage.at),
+            out.age(reimage.earlier_seen),
+            match reimage.same_tpm {
+                Some(true) => ", on the same TPM",
+                Some(false) => ", on another TPM",
+                None => "",
+            }
+        );
+    }
+    if !detail.earlier_or_later.is_empty() {
+        let hosts = detail.earlier_or_later.join(", ");
+        let _ = write!(text, "\nthe same machine, by its TPM or its installation, at another time: {hosts}");
+    }
+}
+
+fn on(out: &Out, at: Time) -> String {
+    format!("{}, {}", at.to_the_second(), out.age(at))
 }
 
 /// Name, verdict, system and last sight of a host.

@@ -27,6 +27,7 @@ pub(crate) async fn run(client: &mut Client, out: Out, args: HostsArgs) -> Resul
         certificate_near_end: args.certificate_near_end,
         shared: args.shared,
         pool: args.pool,
+        conflict: args.conflict,
     };
     let limit = if args.limit == 0 { usize::MAX } else { args.limit as usize };
     let mut hosts = Hosts { total: 0, hosts: Vec::new() };
@@ -98,6 +99,10 @@ fn why(out: &Out, host: &HostSummary) -> String {
         Some(check) => format!("{check}: {}", host.worst_text),
         None => String::new(),
     };
+    if host.conflict {
+        let line = out.grave("more than one machine reports as it");
+        why = if why.is_empty() { line } else { format!("{why}\n{line}") };
+    }
     if let Some(end) = host.certificate_not_after.filter(|_| host.certificate_near_end) {
         let verb = if end.0 < out.now().0 { "ended" } else { "ends" };
         let line = format!("probe's certificate {verb} {}", out.age(end));

@@ -42,6 +42,14 @@ fn text(out: &Out, o: &Organisation) -> String {
             out.grave("near its end")
         );
     }
+    if o.hosts_in_conflict > 0 {
+        let _ = write!(
+            text,
+            "\n{} {}: `muster hosts --conflict` lists them",
+            out.bold("Conflicts"),
+            of(o.hosts_in_conflict, "host that", "hosts that") + " more than one machine reports as"
+        );
+    }
     if !o.pools.is_empty() {
         let heading = out.bold("Pools of non-persistent desktops, not among the endpoints");
         let _ = write!(text, "\n\n{heading}\n{}", out.pools(&o.pools));

@@ -45,6 +45,7 @@ pub(crate) fn tpm_2_0() -> Tpm {
         lockout: None,
         ek_certificates: None,
         fips_mode: None,
+        endorsement_key: None,
     }
 }
 

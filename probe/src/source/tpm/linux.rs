@@ -3,6 +3,9 @@
 //! One raw command goes first and tells 1.2 from 2.0 by the tag of its answer, because the TPM software stack reports a
 //! TPM 1.2 as a failing TPM 2.0. The counter of authorisation failures is not read: it moves by itself.
 
+#[path = "endorsement.rs"]
+mod endorsement;
+
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -22,7 +25,7 @@ use crate::source::{SourceSettings, failed, failure_reason};
 /// Device nodes, the one with a resource manager first: it is shared, the other has room for one process.
 const DEVICES: [&str; 2] = ["dev/tpmrm0", "dev/tpm0"];
 
-/// NV indices of endorsement key certificates (TCG EK Credential Profile 2.5, section 2.2.1.4).
+/// NV indices of endorsement key certificates (TCG EK Credential Profile 2.5, sections 2.2.1.4 and 2.2.1.5).
 const EK_RSA_2048: u32 = 0x01C0_0002;
 const EK_ECC_P256: u32 = 0x01C0_000A;
 const EK_ECC_P384: u32 = 0x01C0_0016;
@@ -200,7 +203,15 @@ impl Tcti {
         let info = self.exchange(&parse::GET_VERSION_1_2)?.and_then(|answer| parse::version_info_1_2(&answer).ok());
         let (manufacturer, firmware) = info.unzip();
         let version = TpmVersion::V1_2;
-        Ok(Tpm { version, manufacturer, firmware, lockout: None, ek_certificates: None, fips_mode: None })
+        Ok(Tpm {
+            version,
+            manufacturer,
+            firmware,
+            lockout: None,
+            ek_certificates: None,
+            fips_mode: None,
+            endorsement_key: None,
+        })
     }
 
     fn read_2_0(&self) -> Result<Tpm, TpmError> {
@@ -224,7 +235,16 @@ impl Tcti {
         };
         let fips_mode = property(PropertyTag::Modes).map(parse::fips);
         let ek_certificates = ek_certificates(&mut context);
-        Ok(Tpm { version: TpmVersion::V2_0, manufacturer, firmware, lockout, ek_certificates, fips_mode })
+        let endorsement_key = Some(endorsement::observe(&mut context));
+        Ok(Tpm {
+            version: TpmVersion::V2_0,
+            manufacturer,
+            firmware,
+            lockout,
+            ek_certificates,
+            fips_mode,
+            endorsement_key,
+        })
     }
 
     /// Sends one raw command; `None` where this way takes none.
@@ -286,12 +306,16 @@ fn property(context: &mut Context, tag: PropertyTag) -> Option<u32> {
 
 /// Which EK certificates are in the TPM; `None` where it would not tell.
 fn ek_certificates(context: &mut Context) -> Option<EkCertificates> {
-    let mut holds = |index: u32| {
-        let (data, _more) = context.get_capability(CapabilityType::Handles, index, 1).ok()?;
-        let CapabilityData::Handles(found) = data else { return None };
-        Some(found.into_inner().first().is_some_and(|handle| TPM2_HANDLE::from(*handle) == index))
-    };
-    Some(EkCertificates { rsa_2048: holds(EK_RSA_2048)?, ecc_p256: holds(EK_ECC_P256)?, ecc_p384: holds(EK_ECC_P384)? })
+    let mut is_there = |index: u32| holds(context, index);
+    let (rsa_2048, ecc_p256) = (is_there(EK_RSA_2048)?, is_there(EK_ECC_P256)?);
+    Some(EkCertificates { rsa_2048, ecc_p256, ecc_p384: is_there(EK_ECC_P384)? })
+}
+
+/// Whether the TPM has an index or a persistent object under a handle; `None` where it would not tell.
+fn holds(context: &mut Context, handle: u32) -> Option<bool> {
+    let (data, _more) = context.get_capability(CapabilityType::Handles, handle, 1).ok()?;
+    let CapabilityData::Handles(found) = data else { return None };
+    Some(found.into_inner().first().is_some_and(|found| TPM2_HANDLE::from(*found) == handle))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Bytes and texts that tell of a TPM: raw command answers, property words, and what `tpmtool` prints.
 
+pub mod endorsement;
+
 use muster_evidence::{Text, Tpm, TpmLockout, TpmVersion};
 
 /// TPM2_GetCapability for the family indicator (TPM 2.0 Library, Part 3, section 30.2): tag without sessions, size,
@@ -180,6 +182,7 @@ pub fn tpmtool(text: &str) -> Result<Option<Tpm>, InvalidTpmtool> {
         lockout,
         ek_certificates: None,
         fips_mode: None,
+        endorsement_key: None,
     }))
 }
 
@@ -257,6 +260,7 @@ mod tests {
                 lockout: Some(TpmLockout { locked: false, max_failures: 32, recovery_seconds: 600, failures: Some(3) }),
                 ek_certificates: None,
                 fips_mode: None,
+                endorsement_key: None,
             }
         );
         let old = tpmtool("-TPM Present: True\n-TPM Version: 1.2\n-TPM Manufacturer ID: STM\n").unwrap().unwrap();
