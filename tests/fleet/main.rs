@@ -16,3 +16,4 @@ mod settings;
 mod tls;
 mod totals;
 mod walk;
+mod way;
