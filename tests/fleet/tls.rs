@@ -104,8 +104,8 @@ async fn a_probe_believes_only_its_own_collector() {
     stranger.issue("collector", &collector_params());
     let identity = lab.ca.probe(HOST);
     for (certificate, told) in [
-        ("ca/late", "expired"),
-        ("ca/early", "not valid"),
+        ("ca/late", "certificate of the collector ended on "),
+        ("ca/early", "certificate of the collector begins on "),
         ("strangers/collector", "issued by `CN=Somebody's CA`, which is none of the configured authorities"),
     ] {
         let setup = Setup { backend: "memory", certificate, ..Setup::default() };
