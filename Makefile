@@ -135,6 +135,22 @@ test-all: ## Every test of the workspace; ends with the counts, skipped tests am
 test-fast: ## The unit tests, without the scenarios across programs.
 	cargo test $(CARGO_FLAGS) --workspace --exclude muster-tests --lib --bins
 
+##@ Figures
+
+# The programs first, in the same profile and with the same features: the benchmark runs the real ones beside it.
+BENCHED := -p muster-probe -p muster-collector -p muster-tests
+.PHONY: bench
+bench: ## Measures everything in docs/performance.md and writes it anew; fails on a missed aim.
+	$(call step,bench)
+	cargo build $(CARGO_FLAGS) --release $(BENCHED)
+	cargo bench $(CARGO_FLAGS) $(BENCHED) --bench performance -- --write $(CURDIR)/docs/performance.md
+
+.PHONY: bench-million
+bench-million: ## The rows of a million hosts; takes the better part of an hour, some GB of memory and 20 GB of disk.
+	$(call step,bench-million)
+	cargo build $(CARGO_FLAGS) --release $(BENCHED)
+	cargo bench $(CARGO_FLAGS) $(BENCHED) --bench performance -- --hosts 1000000 reports
+
 .PHONY: skips-reset
 skips-reset:
 	@rm -f $(SKIPPED)

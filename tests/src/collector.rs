@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_collector::clock::{Clock, SystemClock};
 use muster_collector::serve::{Collector, ServeError};
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lab::{Lab, Setup};
 use crate::program::{Running, binary, command};
+use crate::wait;
 
 /// A collector in this process. Told to stop when dropped; [`Served::stop`] also waits.
 pub struct Served {
@@ -78,8 +80,13 @@ pub struct CollectorProgram {
 impl CollectorProgram {
     /// Starts `muster-collector serve` and waits until it serves.
     pub async fn start(lab: &Lab, setup: &Setup) -> Self {
+        Self::start_within(wait::LIMIT, lab, setup).await
+    }
+
+    /// Does what [`Self::start`] does, within a limit of its own.
+    pub async fn start_within(limit: Duration, lab: &Lab, setup: &Setup) -> Self {
         let mut running = Self::launch(lab, setup);
-        let (probes, operators) = running.until_said("the collector serves", addresses).await;
+        let (probes, operators) = running.until_said_within(limit, "the collector serves", addresses).await;
         Self { probes, operators, running }
     }
 

@@ -141,8 +141,22 @@ impl Running {
     /// # Panics
     ///
     /// If it ends before.
-    pub async fn until_said<T>(&mut self, what: &str, mut find: impl FnMut(&str) -> Option<T>) -> T {
-        wait::until(what, async || {
+    pub async fn until_said<T>(&mut self, what: &str, find: impl FnMut(&str) -> Option<T>) -> T {
+        self.until_said_within(wait::LIMIT, what, find).await
+    }
+
+    /// Does what [`Self::until_said`] does, within a limit of its own.
+    ///
+    /// # Panics
+    ///
+    /// If it ends before.
+    pub async fn until_said_within<T>(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        mut find: impl FnMut(&str) -> Option<T>,
+    ) -> T {
+        until_within(limit, what, async || {
             let ended = self.ended();
             let said = read(&self.log);
             if let Some(found) = find(&said) {
