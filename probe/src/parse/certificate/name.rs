@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use x509_parser::asn1_rs::{Any, Oid, Tag, ToDer};
 use x509_parser::x509::X509Name;
 
+use super::fields::dotted;
 use crate::parse::bytes::to_hex;
 
 /// Short names: those of RFC 4514 section 3, and two that people know from Windows.
@@ -46,7 +47,7 @@ pub(super) fn same(a: &X509Name<'_>, b: &X509Name<'_>) -> bool {
 }
 
 fn push_attribute(text: &mut String, oid: &Oid<'_>, value: &Any<'_>) {
-    let oid = oid.to_id_string();
+    let oid = dotted(oid);
     let short = SHORT_NAMES.iter().find(|(known, _)| *known == oid).map(|(_, short)| *short);
     match (short, string(value)) {
         (Some(short), Some(value)) => {
