@@ -18,8 +18,10 @@
 
 mod database;
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +38,7 @@ use self::database::{
 };
 use super::StoreError;
 use super::feed::Pen;
-use super::map::{Draft, Map};
+use super::map::{Draft, Map, Visit, Writes};
 use super::shared::{Absent, Backend, Change, Job, Shared, job};
 
 pub(super) use self::database::{restore, set_aside};
@@ -73,6 +75,50 @@ struct Inner {
     /// Grows with each batch that readers can see; 1 is what was found at opening.
     applied: AtomicU64,
     progress: watch::Sender<Progress>,
+    /// What readers can see that is not durable yet.
+    in_doubt: Mutex<InDoubt>,
+}
+
+/// What readers can see that may not be durable: the writer makes one batch durable after the other.
+#[derive(Clone, Debug)]
+enum InDoubt {
+    /// All of it is durable.
+    Nothing,
+    /// The writes of the batch under way.
+    Batch(Arc<Writes>),
+    /// A batch could not be made durable, so anything may be.
+    Anything,
+}
+
+/// A map that notes whether what is read of it is in doubt.
+struct Watched<'a> {
+    base: &'a dyn Map,
+    in_doubt: &'a InDoubt,
+    met: Cell<bool>,
+}
+
+impl Watched<'_> {
+    fn note(&self, met: impl FnOnce(&Writes) -> bool) {
+        let met = match self.in_doubt {
+            InDoubt::Nothing => false,
+            InDoubt::Batch(writes) => met(writes),
+            InDoubt::Anything => true,
+        };
+        self.met.set(self.met.get() || met);
+    }
+}
+
+impl Map for Watched<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.note(|writes| writes.contains_key(key));
+        self.base.get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let range = (Bound::Included(start), Bound::Excluded(end));
+        self.note(|writes| start < end && writes.range::<[u8], _>(range).next().is_some());
+        self.base.scan(start, end, visit)
+    }
 }
 
 /// How far what readers see is durable.
@@ -93,6 +139,7 @@ impl SledStore {
             shared: Shared::new(database),
             applied: AtomicU64::new(1),
             progress: watch::Sender::new(Progress { durable: 1, lost: 0 }),
+            in_doubt: Mutex::new(InDoubt::Nothing),
         });
         let pen = inner.shared.look(|database| Pen::of(database))?;
         let mut writer = Writer { inner: Arc::clone(&inner), disk: Some(disk), full_since: None, pen };
@@ -122,14 +169,17 @@ impl SledStore {
         let read = tokio::task::spawn_blocking(move || {
             inner.shared.look(|database| {
                 let seen = inner.applied.load(Ordering::Acquire);
-                let result = catch_unwind(AssertUnwindSafe(|| look(database)));
+                let in_doubt = inner.in_doubt.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let watched = Watched { base: database, in_doubt: &in_doubt, met: Cell::new(false) };
+                let result = catch_unwind(AssertUnwindSafe(|| look(&watched)));
                 let result = result.unwrap_or_else(|panic| Err(damaged(&inner.path, &panic_text(&*panic))));
-                Ok((result?, seen))
+                Ok((result?, watched.met.get().then_some(seen)))
             })
         });
         let (result, seen) = read.await.map_err(|error| StoreError::Closed { why: error.to_string() })??;
         // What a reader saw may rest on a batch that is not synced yet, and an answer given from it would be an
-        // acknowledgement before its time.
+        // acknowledgement before its time. Most reads meet none of its keys, and wait for nobody's disk.
+        let Some(seen) = seen else { return Ok(Some(result)) };
         let mut progress = self.inner.progress.subscribe();
         let reached = progress.wait_for(|progress| progress.durable >= seen || progress.lost >= seen).await;
         let reached = reached.map_err(|_| StoreError::Closed { why: "its writer has ended".to_owned() })?;
@@ -232,6 +282,7 @@ impl Writer {
                     }
                 }
                 Err(error) => {
+                    *self.inner.in_doubt.lock().unwrap_or_else(PoisonError::into_inner) = InDoubt::Anything;
                     // The database first: whoever is answered may try again at once.
                     self.mend(&error);
                     for job in group {
@@ -278,8 +329,14 @@ impl Writer {
             return Ok(());
         }
         if !writes.is_empty() {
+            let writes = Arc::new(writes);
             inner.shared.apply(&writes, || {
                 inner.applied.fetch_add(1, Ordering::Release);
+                let mut in_doubt = inner.in_doubt.lock().unwrap_or_else(PoisonError::into_inner);
+                // After a failure everything stays in doubt until a sync has passed it.
+                if let InDoubt::Nothing = *in_doubt {
+                    *in_doubt = InDoubt::Batch(Arc::clone(&writes));
+                }
             })?;
             // Readers see it from here on, also if it is made durable by a later group only.
             if told {
@@ -295,6 +352,7 @@ impl Writer {
             // An earlier failure that this sync has made good.
             progress.lost = progress.lost.min(durable - 1);
         });
+        *inner.in_doubt.lock().unwrap_or_else(PoisonError::into_inner) = InDoubt::Nothing;
         Ok(())
     }
 
@@ -426,6 +484,38 @@ mod tests {
     fn snapshots(path: &Path) -> Vec<PathBuf> {
         let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("snap.")).collect()
+    }
+
+    #[test]
+    fn only_reads_of_what_is_not_durable_are_in_doubt() {
+        let writes = Writes::from([(b"b".to_vec(), Some(vec![1])), (b"d".to_vec(), None)]);
+        let mut base = crate::store::map::Ordered::default();
+        base.commit(&Writes::from([(b"a".to_vec(), Some(vec![0])), (b"d".to_vec(), Some(vec![0]))])).unwrap();
+        let get = |key: &'static [u8]| move |map: &Watched<'_>| drop(map.get(key).unwrap());
+        let (written, removed, other) = (get(b"b"), get(b"d"), get(b"a"));
+        let scan = |map: &Watched<'_>, start: &[u8], end: &[u8]| {
+            map.scan(start, end, &mut |_, _| Ok(std::ops::ControlFlow::Continue(()))).unwrap();
+        };
+        let over = move |map: &Watched<'_>| scan(map, b"a", b"c");
+        let beside = move |map: &Watched<'_>| scan(map, b"c", b"d");
+        let cases: [(&str, &dyn Fn(&Watched<'_>), bool); 5] = [
+            ("a value that is being written", &written, true),
+            ("a value that is being removed", &removed, true),
+            ("a value that stands", &other, false),
+            ("a range with one that is being written", &over, true),
+            ("a range without", &beside, false),
+        ];
+        for (what, read, in_batch) in cases {
+            for (in_doubt, expected) in [
+                (InDoubt::Nothing, false),
+                (InDoubt::Batch(Arc::new(writes.clone())), in_batch),
+                (InDoubt::Anything, true),
+            ] {
+                let watched = Watched { base: &base, in_doubt: &in_doubt, met: Cell::new(false) };
+                read(&watched);
+                assert_eq!(watched.met.get(), expected, "{what}, {in_doubt:?}");
+            }
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
