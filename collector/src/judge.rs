@@ -22,7 +22,7 @@ use muster_readiness::{
 
 use crate::policy_state::PolicyInForce;
 use crate::table::{DcRow, judged_at, site_from_wire, site_to_wire};
-use crate::verdict::{judgement_from_stored, judgement_to_stored};
+use crate::verdict::{judgement_from_stored, judgement_to_stored, standing_from_stored};
 
 /// Shortest time between two judgings that a date in the evidence asks for: a date that a rule names as its limit and
 /// that has just passed must not be asked for again and again.
@@ -91,11 +91,10 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
         })
         .collect();
 
-    let mut stood: BTreeMap<(String, String), (Standing, Timestamp)> = BTreeMap::new();
+    let mut stood: BTreeMap<(&str, &str), (Standing, Timestamp)> = BTreeMap::new();
     for stored in before.iter().flat_map(|(_, verdicts)| &verdicts.verdicts) {
-        if let Some((judgement, since)) = judgement_from_stored(stored) {
-            let key = (stored.user_sid.clone(), judgement.check.into_owned());
-            stood.insert(key, (judgement.verdict.standing(), since));
+        if let (Some(stands), Some(verdict)) = (standing_from_stored(stored), &stored.verdict) {
+            stood.insert((&stored.user_sid, &verdict.check), stands);
         }
     }
 
@@ -107,11 +106,11 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
     let mut sinces = Vec::with_capacity(judgements.len());
     for (judgement, waived) in judgements.iter().zip(waived) {
         let subject = match &judgement.subject {
-            Judged::User(sid) => sid.to_string(),
-            Judged::Host | Judged::Site => String::new(),
+            Judged::User(sid) => sid.as_str(),
+            Judged::Host | Judged::Site => "",
         };
         let standing = judgement.verdict.standing();
-        let earlier = stood.remove(&(subject, judgement.check.to_string()));
+        let earlier = stood.remove(&(subject, judgement.check.as_ref()));
         let since = match earlier {
             Some((stood, since)) if stood == standing => since,
             _ => now,
@@ -124,7 +123,7 @@ pub fn judge_host(case: &Case<'_>) -> Judging {
         sinces.push(since);
     }
     for ((subject, check), (standing, _)) in stood {
-        telling.of_the_gone(&subject, &check, standing);
+        telling.of_the_gone(subject, check, standing);
     }
 
     let is_dc = host.roles.contains(&muster_evidence::Role::DomainController);

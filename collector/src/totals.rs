@@ -217,6 +217,12 @@ pub fn deltas(
     before: Option<(&v1::HostRecord, &v1::VerdictRecord)>,
     after: (&v1::HostRecord, &v1::VerdictRecord),
 ) -> Vec<CounterDelta> {
+    if let Some((record, verdicts)) = before
+        && record.site == after.0.site
+        && record.pool == after.0.pool
+    {
+        return deltas_where_it_is(verdicts, after);
+    }
     let mut changes = counters_of(after.0, after.1);
     if let Some((record, verdicts)) = before {
         for (counter, by) in counters_of(record, verdicts) {
@@ -225,6 +231,30 @@ pub fn deltas(
     }
     changes.retain(|_, by| *by != 0);
     changes.into_iter().map(|(counter, by)| CounterDelta { counter, by }).collect()
+}
+
+/// The same for a host that stays where it is, as nearly all do. Most of its verdicts stand as they stood, and the names
+/// of their counters are not even spelt.
+fn deltas_where_it_is(before: &v1::VerdictRecord, after: (&v1::HostRecord, &v1::VerdictRecord)) -> Vec<CounterDelta> {
+    let (record, after) = after;
+    if !record.pool.is_empty() {
+        return Vec::new();
+    }
+    let mut changes: BTreeMap<(&str, Standing), i64> = BTreeMap::new();
+    for (verdicts, by) in [(after, 1), (before, -1)] {
+        for verdict in verdicts.verdicts.iter().filter_map(|stored| stored.verdict.as_ref()) {
+            if let Some(standing) = standing_from_wire(verdict.standing) {
+                *changes.entry((verdict.check.as_str(), standing)).or_default() += by;
+            }
+        }
+    }
+    let site = record.site.as_ref();
+    let (forest, name) = site.map_or(("", ""), |site| (site.forest.as_str(), site.name.as_str()));
+    let mut deltas: Vec<CounterDelta> = (changes.into_iter().filter(|(_, by)| *by != 0))
+        .map(|((check, standing), by)| CounterDelta { counter: format!("{forest}\t{name}\t{check}\t{standing}"), by })
+        .collect();
+    deltas.sort_unstable_by(|a, b| a.counter.cmp(&b.counter));
+    deltas
 }
 
 /// What changes in the store's counters when a host's record goes.

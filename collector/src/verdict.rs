@@ -106,6 +106,17 @@ pub fn judgement_from_stored(stored: &v1::StoredVerdict) -> Option<(Judgement, T
     Some((judgement, Timestamp::from_unix_ms(verdict.since_ms).ok()?))
 }
 
+/// How a stored verdict stands, and since when, without reading its words; `None` wherever [`judgement_from_stored`] gives
+/// none.
+pub fn standing_from_stored(stored: &v1::StoredVerdict) -> Option<(Standing, Timestamp)> {
+    let v1::StoredVerdict { user_sid, verdict } = stored;
+    if !user_sid.is_empty() {
+        user_sid.parse::<Sid>().ok()?;
+    }
+    let verdict = verdict.as_ref()?;
+    Some((standing_from_wire(verdict.standing)?, Timestamp::from_unix_ms(verdict.since_ms).ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,9 +141,19 @@ mod tests {
                     evidence_at: None,
                 };
                 let stored = judgement_to_stored(&judgement, since, None);
+                assert_eq!(standing_from_stored(&stored), Some((judgement.verdict.standing(), since)));
                 assert_eq!(judgement_from_stored(&stored), Some((judgement, since)));
             }
         }
-        assert_eq!(judgement_from_stored(&v1::StoredVerdict::default()), None);
+        let known = || v1::Verdict { standing: v1::Standing::Ready.into(), ..v1::Verdict::default() };
+        for unreadable in [
+            v1::StoredVerdict::default(),
+            v1::StoredVerdict { user_sid: "nobody".into(), verdict: Some(known()) },
+            v1::StoredVerdict { verdict: Some(v1::Verdict { standing: 99, ..known() }), ..Default::default() },
+            v1::StoredVerdict { verdict: Some(v1::Verdict { since_ms: i64::MAX, ..known() }), ..Default::default() },
+        ] {
+            assert_eq!(judgement_from_stored(&unreadable), None, "{unreadable:?}");
+            assert_eq!(standing_from_stored(&unreadable), None, "{unreadable:?}");
+        }
     }
 }
