@@ -201,6 +201,10 @@ docs-generated: ## Remakes docs/checks and the references of settings and comman
 	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-probe -p muster-collector --lib -- config the_reference_in_docs
 	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-tests --test deploy -- manuals::the_reference
 
+.PHONY: dashboards
+dashboards: ## Remakes the Grafana dashboards from deploy/grafana/make.py; a test compares them.
+	python3 deploy/grafana/make.py
+
 .PHONY: baseline
 baseline: ## On a release: makes today's schema the one later changes are compared with.
 	$(call need,$(BUF))

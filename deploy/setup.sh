@@ -22,7 +22,7 @@ CARGO_DEB_VERSION=3.8.0
 
 DEBIAN_BUILD=(build-essential pkg-config libtss2-dev ca-certificates git)
 DEBIAN_DEMO=(libtss2-tcti-swtpm0 swtpm swtpm-tools tpm2-tools openssl xxd jq)
-DEBIAN_TEST=(chromium fuse3 iproute2 man-db prometheus)
+DEBIAN_TEST=(chromium fuse3 iproute2 man-db prometheus python3 python3-yaml)
 
 profile="test"
 check_only=false

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps; the lint spares test functions only")]
 
 mod container;
+mod dashboards;
 mod debs;
 mod manuals;
+mod prometheus;
 mod samples;
 mod units;
 
