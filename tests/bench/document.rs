@@ -61,7 +61,7 @@ pub(crate) fn page(figures: &[Figure], now: Timestamp, folder: &Path) -> String 
 fn why_not(row: &Row) -> &'static str {
     match row.scale {
         Scale::Million => "a million hosts take the better part of an hour to load; `make bench-million` measures it.",
-        Scale::Always => "this run was made at another number of hosts; `make bench` measures it.",
+        Scale::Always => "this run left it out; `make bench` measures it.",
     }
 }
 
