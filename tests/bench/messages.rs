@@ -122,8 +122,10 @@ impl Fleet {
             name: name.parse().unwrap(),
             forest: Some(FOREST.parse().unwrap()),
             site: Some(site),
+            // One machine under many names would be told as copies.
+            object_guid: None,
             device_id: None,
-            ..machine.identity.clone()
+            ek_sha256: None,
         };
         let mut request = report_to_wire(&Report {
             probe_version: Text::cut(env!("CARGO_PKG_VERSION")),
@@ -137,6 +139,7 @@ impl Fleet {
             observations,
             series: Vec::new(),
             inventory: Vec::new(),
+            client_certificate: None,
         });
         if bodies == Bodies::None {
             strip_bodies(&mut request, |_, _| true);
@@ -157,6 +160,7 @@ impl Fleet {
             observations: Vec::new(),
             series: Vec::new(),
             inventory: self.reader.inventory.clone(),
+            client_certificate: None,
         })
     }
 
