@@ -3,14 +3,13 @@
 //! The store keeps the text of every revision; here it is read into types, once, and everything that is wrong with a
 //! text is told at once. What a policy means is `muster-readiness`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use muster_evidence::Timestamp;
-use muster_proto::link::Chain;
-use muster_proto::link::settings::nearest;
+use muster_proto::link::{Chain, document};
 use muster_proto::v1;
-use muster_readiness::{CHECKS, Policy, Pools, Rollout, Waiver, nearest_check};
+use muster_readiness::{CHECKS, POLICY_BYTES, Policy, Pools, Rollout, Waiver, nearest_check};
 
 use crate::core::{Core, lock};
 use crate::sites::SiteKey;
@@ -19,9 +18,6 @@ use crate::table::{Resident, Table, site_from_wire, site_to_wire};
 
 /// Longest a waiver may last, in milliseconds: what is accepted for longer than a year is a policy.
 const LONGEST_WAIVER_MS: i64 = 366 * 86_400_000;
-
-/// Longest text of a policy, in bytes.
-const POLICY_BYTES: usize = 64 * 1024;
 
 /// Most waivers that have not ended.
 const MOST_WAIVERS: usize = 1_000;
@@ -105,35 +101,10 @@ pub fn parse_policy(text: &str) -> Result<Policy, Vec<String>> {
     if text.len() > POLICY_BYTES {
         return Err(vec![format!("policy has {} bytes (at most {POLICY_BYTES} are allowed)", text.len())]);
     }
-    let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| vec![error.to_string()])?;
-    // Each setting by itself first, so that one that cannot be read does not hide what is wrong with the others.
-    let mut problems = Vec::new();
-    let known = setting_names();
-    table.retain(|key, value| {
-        if !known.contains(key) {
-            let hint = nearest(key, known.iter().map(String::as_str)).map(|near| format!(" (did you mean `{near}`?)"));
-            problems.push(format!("unknown setting `{key}`{}", hint.unwrap_or_default()));
-            return false;
-        }
-        match toml::Table::from_iter([(key.to_owned(), value.clone())]).try_into::<Policy>() {
-            Ok(_) => true,
-            Err(error) => {
-                problems.push(format!("`{key}`: {}", error.message()));
-                false
-            }
-        }
-    });
-    let policy: Policy = table.try_into().map_err(|error: toml::de::Error| vec![error.to_string()])?;
+    let (policy, mut problems) =
+        document::read::<Policy>(text, Policy::WITHOUT_DEFAULT).map_err(|problem| vec![problem])?;
     problems.extend(policy.validate().iter().map(|problem| Chain(problem).to_string()));
     if problems.is_empty() { Ok(policy) } else { Err(problems) }
-}
-
-/// The names of all settings. A default policy spells them out, but for the one that has no default.
-fn setting_names() -> BTreeSet<String> {
-    let mut names: BTreeSet<String> =
-        toml::Table::try_from(Policy::default()).map(|table| table.keys().cloned().collect()).unwrap_or_default();
-    names.insert("expected_tenant".to_owned());
-    names
 }
 
 /// Reads the policy in force; where the store has none, `seed` becomes revision 1.

@@ -26,8 +26,8 @@ pub use crate::facts::{DcState, Facts, ForestFacts, HostFacts, KeyInventory, Sit
 pub use crate::freshness::{Freshness, held, is_stale, stale_at};
 pub use crate::judge::{judge, judge_site};
 pub use crate::policy::{
-    InvalidPolicy, LONGEST_SHARED_DAYS, POOL_SEEN_HOURS, Policy, Pool, PoolPolicy, Pools, SiteOverride, SitePolicy,
-    TrustType,
+    InvalidPolicy, LONGEST_SHARED_DAYS, POLICY_BYTES, POOL_SEEN_HOURS, Policy, Pool, PoolPolicy, Pools, SiteOverride,
+    SitePolicy, TrustType,
 };
 pub use crate::rollup::{
     CheckCounts, CheckSet, Coverage, Gate, HostStanding, Population, Reason, Rollout, SilentDc, SiteReadiness,

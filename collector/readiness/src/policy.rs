@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub use self::pool::{Pool, PoolPolicy, Pools};
 use crate::check::{CHECKS, nearest_check};
 
+/// Longest text of a policy, in bytes.
+pub const POLICY_BYTES: usize = 64 * 1024;
+
 /// The longest time over which the people of a machine can be counted, in days: who was seen before that is not kept.
 pub const LONGEST_SHARED_DAYS: u32 = 90;
 
@@ -240,6 +243,9 @@ fn suggestion(nearest: Option<&'static str>) -> String {
 }
 
 impl Policy {
+    /// The names of settings that a default policy does not spell out, since they have no default.
+    pub const WITHOUT_DEFAULT: &[&str] = &["expected_tenant"];
+
     /// How long before its end a certificate of that validity is near it, in milliseconds: the warning's days, or its
     /// share of the lifetime where that is less.
     pub fn certificate_warning_ms(&self, not_before: Timestamp, not_after: Timestamp) -> i64 {

@@ -2,6 +2,7 @@
 
 mod explain;
 mod json;
+mod policy;
 mod table;
 
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use muster_evidence::{DnsName, HostName, Timestamp};
-use muster_readiness::{Check, Policy, Standing};
+use muster_readiness::{Check, Standing};
 
 use super::exit::{Ended, Failed, of_standing};
 use super::layout::Page;
@@ -64,6 +65,9 @@ pub struct CheckArguments {
     /// Says whether Entra-joined (not hybrid) machines are served here: clients demand more of certificates then.
     #[arg(long, value_enum, value_name = "yes|no")]
     pub entra_joined: Option<Answer>,
+    /// Judges by the policy in this file instead of by the defaults, such as one that `muster policy show` printed.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Shows one check alone, with the evidence it read and its page.
     #[arg(long, value_name = "CHECK")]
     pub explain: Option<String>,
@@ -146,6 +150,7 @@ impl Outcome {
 pub fn check(arguments: &CheckArguments, loaded: &mut Loaded) -> Ended {
     apply(arguments, loaded);
     let explained = arguments.explain.as_deref().map(super::checks::check).transpose()?;
+    let policy = arguments.policy.as_deref().map(policy::read).transpose()?.unwrap_or_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let now = clock.now();
     let (machines, problems) = machines(arguments, &loaded.config, &clock)?;
@@ -155,7 +160,7 @@ pub fn check(arguments: &CheckArguments, loaded: &mut Loaded) -> Ended {
         When::At(at) => AsOf::At(at),
     };
     let Judged { machines, readers } =
-        judge_all(machines, &Policy::default(), as_of, arguments.entra_joined.map(Answer::is_yes));
+        judge_all(machines, &policy, as_of, arguments.entra_joined.map(Answer::is_yes));
     let result = Outcome { machines, readers, problems, now };
     for problem in &result.problems {
         super::say(problem);

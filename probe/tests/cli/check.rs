@@ -37,6 +37,26 @@ fn machines_with_different_fates_in_one_folder() {
 }
 
 #[test]
+fn a_policy_file_decides_what_blocks() {
+    let folder = captures(&["no-tpm-endpoint"]);
+    let judge = |policy: &str| {
+        std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
+        run(folder.path(), &["check", "--captures", "captures", "--policy", "policy.toml"])
+    };
+    let default = judge("");
+    let strict = judge("required_security_device = true\n");
+    assert_ne!(default.out, strict.out);
+    assert!(strict.out.contains("since the policy demands a security device"), "{}", strict.out);
+    assert!(!default.out.contains("since the policy demands"), "{}", default.out);
+    let wrong = judge("required_security_devise = true\nrsa_bits_least = 1\n");
+    assert_eq!(wrong.code, 64);
+    assert!(wrong.err.contains("did you mean `required_security_device`?"), "{}", wrong.err);
+    assert!(wrong.err.contains("invalid `rsa_bits_least`: 1 (expected 1024 to 16384)"), "{}", wrong.err);
+    let missing = run(folder.path(), &["check", "--captures", "captures", "--policy", "nowhere.toml"]);
+    assert_eq!((missing.code, missing.out.as_str()), (66, ""));
+}
+
+#[test]
 fn one_capture_told_in_full() {
     let folder = captures(&["no-tpm-endpoint"]);
     let said = run(folder.path(), &["check", "--captures", "captures", "--verbose"]);

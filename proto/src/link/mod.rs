@@ -14,6 +14,7 @@ mod accept;
 mod chain;
 mod client;
 mod credentials;
+pub mod document;
 mod key_file;
 mod peer;
 mod policy;
