@@ -22,11 +22,12 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
 
 use crate::config::ConnectionLimits;
+use crate::connections::{Connections, Entry, Live};
 use crate::log_limit::{HeldBack, LogLimit};
 
 /// Length of the HTTP/2 client connection preface (RFC 9113 section 3.4), in bytes.
@@ -44,8 +45,11 @@ pub trait CheckPeer: Send + Sync + 'static {
     type Peer: Clone + Send + Sync + 'static;
 
     /// The peer, or a constant word for counting and a sentence for the log.
-    fn check(&self, chain: &[CertificateDer<'_>], remote: SocketAddr) -> Result<Self::Peer, (&'static str, String)>;
+    fn check(&self, chain: &[CertificateDer<'_>], remote: SocketAddr) -> Result<Self::Peer, Refusal>;
 }
+
+/// Why a peer is not let in, or not let stay: a constant word for counting, and a sentence for the log.
+pub type Refusal = (&'static str, String);
 
 /// How a listener speaks before HTTP/2.
 #[derive(Clone, Debug)]
@@ -60,6 +64,7 @@ pub enum Security {
 #[derive(Debug, Default)]
 pub struct AcceptCounts {
     refused: Mutex<BTreeMap<&'static str, u64>>,
+    ended: Mutex<BTreeMap<&'static str, u64>>,
     accepted: std::sync::atomic::AtomicU64,
 }
 
@@ -74,8 +79,17 @@ impl AcceptCounts {
         self.accepted.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    fn refuse(&self, reason: &'static str) {
+    /// Connections that were ended while they lived, by reason: their peer no longer passed.
+    pub fn ended(&self) -> BTreeMap<&'static str, u64> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn refuse(&self, reason: &'static str) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
+    pub(crate) fn end(&self, reason: &'static str) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
     }
 }
 
@@ -105,6 +119,7 @@ pub fn accept<C: CheckPeer>(
     security: &Security,
     limits: ConnectionLimits,
     check: &Arc<C>,
+    live: &Arc<Connections<C::Peer>>,
     counts: &Arc<AcceptCounts>,
     stop: &CancellationToken,
 ) -> ReceiverStream<io::Result<PeerStream<C::Peer>>> {
@@ -113,6 +128,7 @@ pub fn accept<C: CheckPeer>(
         security: security.clone(),
         limits,
         check: Arc::clone(check),
+        live: Arc::clone(live),
         counts: Arc::clone(counts),
         connections: Arc::new(Semaphore::new(limits.connections)),
         handshakes: Arc::new(Semaphore::new(limits.handshakes)),
@@ -126,16 +142,20 @@ pub fn accept<C: CheckPeer>(
 }
 
 /// What the accept loops of one listener group share.
-struct Door<C> {
+struct Door<C: CheckPeer> {
     security: Security,
     limits: ConnectionLimits,
     check: Arc<C>,
+    live: Arc<Connections<C::Peer>>,
     counts: Arc<AcceptCounts>,
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
     log_limit: LogLimit,
 }
+
+/// A connection's place among the live ones, and what it holds.
+type Entered<P> = (Entry<P>, Live<P>);
 
 type Accepted<P> = mpsc::Sender<io::Result<PeerStream<P>>>;
 
@@ -186,10 +206,11 @@ impl<C: CheckPeer> Door<C> {
             };
             drop(handshake);
             match shaken {
-                Ok(Ok((io, peer))) => {
+                Ok(Ok((io, (entry, Live { peer, end, .. })))) => {
                     door.counts.accepted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     let preface = Preface::expected_within(door.limits.preface_time);
-                    let stream = PeerStream { io, peer, preface, _slots: slots };
+                    let ended = Box::pin(end.cancelled_owned());
+                    let stream = PeerStream { io, peer, preface, ended, _entry: entry, _slots: slots };
                     // An error means that the server is gone, and the connection goes with it.
                     let _ = sender.send(Ok(stream)).await;
                 }
@@ -200,13 +221,13 @@ impl<C: CheckPeer> Door<C> {
     }
 
     /// The handshake, and the check of the peer after it.
-    async fn shake(&self, stream: TcpStream, remote: SocketAddr) -> Result<(Io, C::Peer), (&'static str, String)> {
+    async fn shake(&self, stream: TcpStream, remote: SocketAddr) -> Result<(Io, Entered<C::Peer>), Refusal> {
         // Reports are small and answered at once; waiting for more to send would only add delay.
         let _ = stream.set_nodelay(true);
         match &self.security {
             Security::Loopback => {
-                let peer = self.check.check(&[], remote)?;
-                Ok((Io::Plain(stream), peer))
+                let entered = self.enter(&[], remote)?;
+                Ok((Io::Plain(stream), entered))
             }
             Security::Tls(configs) => {
                 let config = Arc::clone(&configs.borrow());
@@ -215,8 +236,25 @@ impl<C: CheckPeer> Door<C> {
                     (failed.reason, detail)
                 })?;
                 let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
-                let peer = self.check.check(chain, remote)?;
-                Ok((Io::Tls(Box::new(tls)), peer))
+                let entered = self.enter(chain, remote)?;
+                Ok((Io::Tls(Box::new(tls)), entered))
+            }
+        }
+    }
+
+    /// Checks a peer by what is believed now, and enters it among the live ones.
+    fn enter(&self, chain: &[CertificateDer<'_>], remote: SocketAddr) -> Result<Entered<C::Peer>, Refusal> {
+        let owned: Arc<[CertificateDer<'static>]> = chain.iter().map(|own| own.clone().into_owned()).collect();
+        loop {
+            let generation = self.live.generation();
+            let live = Live {
+                chain: Arc::clone(&owned),
+                peer: self.check.check(chain, remote)?,
+                address: remote.ip().to_canonical(),
+                end: CancellationToken::new(),
+            };
+            if let Some(entry) = self.live.enter(generation, live.clone()) {
+                return Ok((entry, live));
             }
         }
     }
@@ -291,7 +329,20 @@ pub struct PeerStream<P> {
     io: Io,
     peer: P,
     preface: Preface,
+    /// Resolves when the peer may stay no longer.
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    _entry: Entry<P>,
     _slots: Slots,
+}
+
+impl<P> PeerStream<P> {
+    /// An error once the peer may stay no longer; what it does next is cut off.
+    fn unless_ended(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.ended.as_mut().poll(cx).is_ready() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the peer is no longer believed"));
+        }
+        Ok(())
+    }
 }
 
 impl<P: Clone + Send + Sync + 'static> Connected for PeerStream<P> {
@@ -305,6 +356,7 @@ impl<P: Clone + Send + Sync + 'static> Connected for PeerStream<P> {
 impl<P: Unpin> AsyncRead for PeerStream<P> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.unless_ended(cx)?;
         let before = buf.filled().len();
         let read = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -325,6 +377,7 @@ impl<P: Unpin> AsyncRead for PeerStream<P> {
 
 impl<P: Unpin> AsyncWrite for PeerStream<P> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.unless_ended(cx)?;
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Io::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -357,11 +410,7 @@ mod tests {
     impl CheckPeer for Anyone {
         type Peer = SocketAddr;
 
-        fn check(
-            &self,
-            _chain: &[CertificateDer<'_>],
-            remote: SocketAddr,
-        ) -> Result<SocketAddr, (&'static str, String)> {
+        fn check(&self, _chain: &[CertificateDer<'_>], remote: SocketAddr) -> Result<SocketAddr, Refusal> {
             Ok(remote)
         }
     }
@@ -382,7 +431,8 @@ mod tests {
         let listeners = listen(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
         let address = listeners[0].local_addr().unwrap();
         let (counts, stop) = (Arc::new(AcceptCounts::default()), CancellationToken::new());
-        let stream = accept(listeners, &Security::Loopback, limits(), &Arc::new(Anyone), &counts, &stop);
+        let live = Arc::default();
+        let stream = accept(listeners, &Security::Loopback, limits(), &Arc::new(Anyone), &live, &counts, &stop);
         (address, stream, counts, stop)
     }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use time::OffsetDateTime;
 
+use crate::ask_reload;
 use crate::config::{self, Config};
 use crate::pki;
 
@@ -66,6 +67,25 @@ pub enum Command {
         /// A folder made by `backup`.
         from: PathBuf,
     },
+    /// Has a running collector read certificates, keys, CAs, revocation lists, grants, block lists and operators' names
+    /// again, and says what came of it. SIGHUP does the same without an answer.
+    Reload {
+        /// Settings, TOML; says where the operators' listener is.
+        #[arg(long, default_value = "/etc/muster/collector.toml", env = "MUSTER_COLLECTOR_CONFIG")]
+        config: PathBuf,
+        /// The operators' listener, such as `https://collector.corp.example:8444`, where the settings do not say it.
+        #[arg(long, env = "MUSTER_COLLECTOR", value_name = "URL")]
+        collector: Option<String>,
+        /// PEM certificate of an operator, where the listener asks for one.
+        #[arg(long, env = "MUSTER_CERTIFICATE", requires_all = ["key", "ca"])]
+        certificate: Option<PathBuf>,
+        /// PEM private key of it.
+        #[arg(long, env = "MUSTER_KEY")]
+        key: Option<PathBuf>,
+        /// PEM certificate of the CA that issued the collector's certificate.
+        #[arg(long, env = "MUSTER_CA")]
+        ca: Option<PathBuf>,
+    },
     /// Counts every stored verdict again and compares with the totals kept beside them.
     Recount {
         /// Settings, TOML.
@@ -111,6 +131,24 @@ pub enum PkiCommand {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Revokes a certificate, and makes the revocation list `ca.crl` anew.
+    Revoke {
+        /// The CA's folder.
+        folder: PathBuf,
+        /// The certificate, PEM.
+        certificate: PathBuf,
+        /// How long the list is good for, in days.
+        #[arg(long, default_value_t = 7)]
+        days: u32,
+    },
+    /// Makes the revocation list `ca.crl` anew, before the last one ends.
+    Crl {
+        /// The CA's folder.
+        folder: PathBuf,
+        /// How long the list is good for, in days.
+        #[arg(long, default_value_t = 7)]
+        days: u32,
+    },
 }
 
 /// What a certificate is for.
@@ -155,6 +193,13 @@ pub fn main() -> ExitCode {
         Command::Pki { command } => pki_main(command),
         Command::Backup { config, into } => with_config(&config, |config| crate::serve::backup(&config, into)),
         Command::Restore { config, from } => with_config(&config, |config| crate::serve::restore(&config, &from)),
+        Command::Reload { config, collector, certificate, key, ca } => {
+            let identity = match (certificate, key, ca) {
+                (Some(certificate), Some(key), Some(ca)) => Some(ask_reload::Identity { certificate, key, ca }),
+                _ => None,
+            };
+            with_config(&config, |config| ask_reload::main(&config, collector, identity))
+        }
         Command::Recount { config, repair } => with_config(&config, |config| crate::serve::recount(&config, repair)),
         Command::Reference => {
             say(config::reference_markdown().trim_end());
@@ -165,15 +210,21 @@ pub fn main() -> ExitCode {
 
 fn pki_main(command: PkiCommand) -> ExitCode {
     let now = OffsetDateTime::now_utc();
+    let issued = |issued: pki::Issued| {
+        format!("certificate {}\nkey         {}", issued.certificate.display(), issued.key.display())
+    };
+    let listed = |path: PathBuf| format!("revocation list {}", path.display());
     let made = match command {
-        PkiCommand::Init { folder, name, days } => pki::init(&folder, &name, days, now),
+        PkiCommand::Init { folder, name, days } => pki::init(&folder, &name, days, now).map(issued),
         PkiCommand::Issue { folder, purpose, names, days, out } => {
-            pki::issue(&folder, purpose.into(), &names, days, out.as_deref().unwrap_or(&folder), now)
+            pki::issue(&folder, purpose.into(), &names, days, out.as_deref().unwrap_or(&folder), now).map(issued)
         }
+        PkiCommand::Revoke { folder, certificate, days } => pki::revoke(&folder, &certificate, days, now).map(listed),
+        PkiCommand::Crl { folder, days } => pki::list(&folder, days, now).map(listed),
     };
     match made {
-        Ok(issued) => {
-            say(&format!("certificate {}\nkey         {}", issued.certificate.display(), issued.key.display()));
+        Ok(text) => {
+            say(&text);
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error),
@@ -182,17 +233,10 @@ fn pki_main(command: PkiCommand) -> ExitCode {
 
 /// Reads the configuration and goes on with it, or says what is wrong with it.
 fn with_config(path: &Path, go_on: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            complain(&format!("failed to read `{}`: {error}", path.display()));
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    match Config::parse(&text, path.parent().unwrap_or(Path::new(""))) {
+    match Config::load(path) {
         Ok(config) => go_on(config),
-        Err(errors) => {
-            complain(&config::explain(path, &errors));
+        Err(error) => {
+            complain(&muster_proto::link::Chain(&error).to_string());
             ExitCode::from(EXIT_USAGE)
         }
     }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use muster_evidence::{Forest, HostPattern, Role, Sha256};
 use muster_proto::link::settings::{Settings, SettingsError};
 
+use crate::crl::OnStale;
+use crate::crl::fetch::ListUrl;
 use crate::settings::{Cadences, Grantee, Grants};
 
 /// Everything `muster-collector serve` needs to know.
@@ -34,6 +36,65 @@ pub struct Config {
     pub policy_file: Option<PathBuf>,
     /// How logs are written.
     pub log: LogConfig,
+    /// Revocation lists.
+    pub crl: CrlConfig,
+    /// The file all this was read from, for those who read it again; `None` where it was none.
+    pub origin: Option<Origin>,
+}
+
+/// The file of a configuration, and what was in it.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The file.
+    pub path: PathBuf,
+    /// Its keys.
+    pub table: toml::Table,
+}
+
+/// Which revocation lists are asked about peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrlConfig {
+    /// Files, and folders of files.
+    pub files: Vec<PathBuf>,
+    /// Addresses to fetch lists from.
+    pub urls: Vec<ListUrl>,
+    /// Whether the addresses are asked that the collector's own certificates and the lists themselves name.
+    pub distribution_points: bool,
+    /// What happens where no fresh list is there.
+    pub stale: OnStale,
+    /// How often lists are fetched.
+    pub interval: Duration,
+    /// Where copies of fetched lists are kept.
+    pub cache: PathBuf,
+}
+
+impl CrlConfig {
+    /// Whether any list is asked.
+    pub const fn is_on(&self) -> bool {
+        self.distribution_points || !self.files.is_empty() || !self.urls.is_empty()
+    }
+}
+
+/// Says why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("failed to read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// What is in it is wrong.
+    #[error("{}", explain(path, errors))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong.
+        errors: Vec<SettingsError>,
+    },
 }
 
 /// Where the store is.
@@ -62,6 +123,8 @@ pub struct TlsFiles {
     pub required_eku: Option<String>,
     /// Template object identifier a peer's certificate must carry.
     pub required_template: Option<String>,
+    /// Certificates that are not believed, whatever else is true of them.
+    pub blocked: Vec<Sha256>,
 }
 
 /// The probes' listener.
@@ -147,6 +210,7 @@ pub const KEYS: &[KeyDoc] = keys! {
     "probes.issuer_pins", "list of SHA-256", "those in `probes.ca`", "Public keys of the issuing CAs whose certificates count. A chain to the root is never enough.";
     "probes.required_eku", "object identifier", "`1.3.6.1.5.5.7.3.2`", "Extended key usage a probe's certificate must carry.";
     "probes.required_template", "object identifier", "none", "Certificate template a probe's certificate must come from.";
+    "probes.blocked", "list of SHA-256", "`[]`", "Certificates that are refused, whatever else is true of them: the quick way to shut out one machine.";
     "probes.connections", "number", "`10000`", "Most connections at a time, from 1 to 1000000.";
     "probes.connections_per_address", "number", "`1000`", "Most connections of one address at a time.";
     "probes.handshakes", "number", "`256`", "Most TLS handshakes under way at a time.";
@@ -160,6 +224,7 @@ pub const KEYS: &[KeyDoc] = keys! {
     "operators.issuer_pins", "list of SHA-256", "those in `operators.ca`", "Public keys of the issuing CAs whose certificates count.";
     "operators.required_eku", "object identifier", "`1.3.6.1.5.5.7.3.2`", "Extended key usage an operator's certificate must carry.";
     "operators.required_template", "object identifier", "none", "Certificate template an operator's certificate must come from.";
+    "operators.blocked", "list of SHA-256", "`[]`", "Certificates that are refused, whatever else is true of them.";
     "operators.names", "list of texts", "`[]`", "Names in certificates (common name, DNS name or UPN) that are operators.";
     "operators.host_names", "list of names", "`[]`", "Names beside `localhost` and loopback addresses by which browsers and scrapers may call a listener without TLS, such as that of a container. Others are refused, so that no foreign page reaches the collector through an operator's browser.";
     "operators.connections", "number", "`256`", "Most connections at a time.";
@@ -171,6 +236,12 @@ pub const KEYS: &[KeyDoc] = keys! {
     "grant.role", "text", "required", "In each `[[grant]]`: `domain-controller`, `directory`, `sync-server` or `relay`.";
     "grant.hosts", "list of names", "`[]`", "Hosts that may claim the role; `*` stands for any characters.";
     "grant.certificates", "list of SHA-256", "`[]`", "Certificates that may claim the role.";
+    "crl.files", "list of paths", "`[]`", "Revocation lists, DER or PEM, base and delta; of a folder, every file ending in `.crl`. Without any of `crl.files`, `crl.urls` and `crl.distribution_points` no list is asked, and a revoked certificate is believed until it ends.";
+    "crl.urls", "list of addresses", "`[]`", "Addresses (`http://`) that revocation lists are fetched from, base and delta.";
+    "crl.distribution_points", "true or false", "`false`", "Also asks the HTTP addresses that the collector's own certificates name as distribution points, where a pinned CA issued them, and those that a list names for its delta.";
+    "crl.stale", "text", "`refuse`", "What happens to peers whose issuing CA has no list, or one past its NextUpdate: `refuse`, or `accept-and-alert`. Who is on a list is refused either way.";
+    "crl.interval", "duration", "`1h`", "How often lists are fetched, from 1s to 24h; sooner towards the end of a list.";
+    "crl.cache", "path", "`/var/lib/muster/crl`", "Directory for copies of fetched lists, so that a restart does not depend on the server that publishes them.";
     "cadence.domain_controller", "duration", "`2m`", "How often domain controllers report, from 1s to 24h.";
     "cadence.sync_server", "duration", "`5m`", "How often sync servers report.";
     "cadence.directory", "duration", "`5m`", "How often readers of the directory report.";
@@ -245,11 +316,45 @@ impl Config {
             filter: s.string("filter").unwrap_or_else(|| "info".to_owned()),
         });
 
+        let crl = s.section("crl", |s| CrlConfig {
+            files: s.list::<PathBuf>("files").unwrap_or_default().into_iter().map(at).collect(),
+            urls: s.list("urls").unwrap_or_default(),
+            distribution_points: s.boolean("distribution_points").unwrap_or_default(),
+            stale: match one_of(s, "stale", &["refuse", "accept-and-alert"]).as_deref() {
+                Some("accept-and-alert") => OnStale::AcceptAndAlert,
+                _ => OnStale::Refuse,
+            },
+            interval: s.duration("interval", Duration::from_secs(1), DAY).unwrap_or(Duration::from_hours(1)),
+            cache: s.path("cache").map_or_else(|| PathBuf::from("/var/lib/muster/crl"), at),
+        });
+
         let errors = s.end();
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Self { store, probes, operators, grants, cadences, default_forest, inventory_file, policy_file, log })
+        let origin = None;
+        Ok(Self {
+            store,
+            probes,
+            operators,
+            grants,
+            cadences,
+            default_forest,
+            inventory_file,
+            policy_file,
+            log,
+            crl,
+            origin,
+        })
+    }
+
+    /// Reads the settings from a file, relative paths taken from its folder.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let text = std::fs::read_to_string(path).map_err(|cause| LoadError::Read { path: path.to_owned(), cause })?;
+        let mut config = Self::parse(&text, path.parent().unwrap_or(Path::new("")))
+            .map_err(|errors| LoadError::Invalid { path: path.to_owned(), errors })?;
+        config.origin = Some(Origin { path: path.to_owned(), table: text.parse().unwrap_or_default() });
+        Ok(config)
     }
 }
 
@@ -263,6 +368,7 @@ impl TlsFiles {
             issuer_pins: Vec::new(),
             required_eku: None,
             required_template: None,
+            blocked: Vec::new(),
         }
     }
 }
@@ -273,6 +379,7 @@ fn tls_files(s: &mut Settings, base: &Path) -> Option<TlsFiles> {
     let issuer_pins = s.list("issuer_pins").unwrap_or_default();
     let required_eku = oid(s, "required_eku").or_else(|| Some("1.3.6.1.5.5.7.3.2".to_owned()));
     let required_template = oid(s, "required_template");
+    let blocked = s.list("blocked").unwrap_or_default();
     match files {
         [None, None, None] => None,
         [Some(certificate), Some(key), Some(ca)] => Some(TlsFiles {
@@ -282,6 +389,7 @@ fn tls_files(s: &mut Settings, base: &Path) -> Option<TlsFiles> {
             issuer_pins,
             required_eku,
             required_template,
+            blocked,
         }),
         partial => {
             for (key, file) in ["certificate", "key", "ca"].into_iter().zip(partial) {

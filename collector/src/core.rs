@@ -29,7 +29,7 @@ use crate::publish::{
     Edition, RolloutRecord, empty_snapshot, entra_joined, next_snapshot, serving, site_facts, site_readiness,
 };
 use crate::rebuild::Rebuild;
-use crate::settings::Settings;
+use crate::settings::{Grants, Settings};
 use crate::sites::SiteKey;
 use crate::snapshot::Snapshot;
 use crate::store::{ChangeCursor, Since, Store, StoreError, StoredHost};
@@ -51,6 +51,8 @@ pub(crate) struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    /// Who may have which role: the one setting that changes while the collector runs.
+    grants: RwLock<Arc<Grants>>,
     pub(crate) table: Mutex<Table>,
     policy: RwLock<Arc<PolicyInForce>>,
     /// Held while the policy or a waiver is being changed.
@@ -153,6 +155,7 @@ impl Core {
         let core = Self(Arc::new(Inner {
             store,
             clock,
+            grants: RwLock::new(Arc::new(settings.grants.clone())),
             settings,
             table: Mutex::new(table),
             policy: RwLock::new(Arc::new(policy)),
@@ -207,6 +210,16 @@ impl Core {
     /// Whether a store that took the place of a damaged one still waits for its hosts.
     pub fn is_rebuilding(&self) -> bool {
         lock(&self.0.rebuild).is_some()
+    }
+
+    /// Who may have which role now.
+    pub fn grants(&self) -> Arc<Grants> {
+        Arc::clone(&self.0.grants.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Grants otherwise from now on.
+    pub fn set_grants(&self, grants: Grants) {
+        *self.0.grants.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(grants);
     }
 
     /// The time.

@@ -2,12 +2,15 @@
 
 pub mod accept;
 pub mod access;
+pub mod ask_reload;
 mod background;
 pub mod cli;
 pub mod clock;
 pub mod commit;
 pub mod config;
+pub mod connections;
 pub mod core;
+pub mod crl;
 #[cfg(test)]
 mod fixture;
 mod follow;
@@ -26,6 +29,7 @@ pub mod policy_state;
 mod publish;
 pub mod query;
 mod rebuild;
+pub mod reload;
 pub mod serve;
 pub mod settings;
 pub mod sites;
@@ -35,6 +39,7 @@ pub mod store;
 pub mod submit;
 pub mod table;
 pub mod totals;
+mod trust;
 pub mod verdict;
 pub mod view;
 pub mod words;

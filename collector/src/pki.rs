@@ -1,17 +1,20 @@
 //! A laboratory CA: enough PKI to try Muster out and to test it, and no more.
 //!
 //! In production certificates come from the organisation's own CA (AD CS auto-enrolment); the collector only needs to
-//! know which issuer and which extended key usage or template to accept. Nothing here revokes, renews or protects its
-//! key beyond file permissions, and `docs` say so.
+//! know which issuer and which extended key usage or template to accept. Nothing here renews or protects its key beyond
+//! file permissions, and `docs` say so. Revocation is here so that it can be tried: `revoked.txt` in the CA's folder is
+//! the record, `ca.crl` the list made from it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use muster_evidence::DnsName;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
+    SerialNumber,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -71,6 +74,22 @@ pub enum PkiError {
     /// A certificate could not be built.
     #[error("failed to build the certificate")]
     Build(#[from] rcgen::Error),
+    /// The certificate to revoke was not issued by this CA.
+    #[error("`{}` was not issued by the CA in `{}`", certificate.display(), ca.display())]
+    NotOurs {
+        /// The certificate.
+        certificate: PathBuf,
+        /// The CA's folder.
+        ca: PathBuf,
+    },
+    /// The record of revoked certificates is damaged.
+    #[error("line {line} of `{}` is no serial number with a time", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
     /// The validity asked for is out of range.
     #[error("validity of {found} days is outside 1 to {MOST_DAYS}")]
     Validity {
@@ -138,23 +157,106 @@ pub fn issue(
             }
         }
     }
-    let ca = ca_folder.join("ca.pem");
-    let ca_key = ca_folder.join("ca.key");
-    let key = KeyPair::from_pem(&read(&ca_key)?).map_err(|cause| PkiError::Unusable {
-        path: ca_key,
-        expected: "a PEM private key",
-        cause,
-    })?;
-    let issuer = Issuer::from_ca_cert_pem(&read(&ca)?, key).map_err(|cause| PkiError::Unusable {
-        path: ca,
-        expected: "the PEM certificate of a CA",
-        cause,
-    })?;
+    let issuer = issuer(ca_folder)?;
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &issuer)?;
     let stem: String =
         first.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
     write_pair(out, stem.trim_start_matches('.'), &certificate.pem(), &key)
+}
+
+/// The CA in a folder.
+fn issuer(folder: &Path) -> Result<Issuer<'static, KeyPair>, PkiError> {
+    let (ca, ca_key) = (folder.join("ca.pem"), folder.join("ca.key"));
+    let key = KeyPair::from_pem(&read(&ca_key)?).map_err(|cause| PkiError::Unusable {
+        path: ca_key,
+        expected: "a PEM private key",
+        cause,
+    })?;
+    Issuer::from_ca_cert_pem(&read(&ca)?, key).map_err(|cause| PkiError::Unusable {
+        path: ca,
+        expected: "the PEM certificate of a CA",
+        cause,
+    })
+}
+
+/// Revokes a certificate of the CA in a folder, and makes its list anew. The list's file.
+pub fn revoke(folder: &Path, certificate: &Path, days: u32, now: OffsetDateTime) -> Result<PathBuf, PkiError> {
+    let not_ours = || PkiError::NotOurs { certificate: certificate.to_owned(), ca: folder.to_owned() };
+    let (own, ca) = (read(certificate)?, read(&folder.join("ca.pem"))?);
+    let parse = |pem: &str| x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok().map(|(_, pem)| pem);
+    let (own, ca) = (parse(&own).ok_or_else(not_ours)?, parse(&ca).ok_or_else(not_ours)?);
+    let (own, ca) = (own.parse_x509().map_err(|_| not_ours())?, ca.parse_x509().map_err(|_| not_ours())?);
+    if own.issuer().as_raw() != ca.subject().as_raw() {
+        return Err(not_ours());
+    }
+    let mut record = record(folder)?;
+    if record.iter().all(|(serial, _)| serial != own.raw_serial()) {
+        record.push((own.raw_serial().to_vec(), now));
+        let mut text = String::new();
+        for (serial, at) in &record {
+            for byte in serial {
+                let _ = write!(text, "{byte:02x}");
+            }
+            let _ = writeln!(text, " {}", at.unix_timestamp());
+        }
+        replace(&folder.join("revoked.txt"), text.as_bytes())?;
+    }
+    list(folder, days, now)
+}
+
+/// Makes the list of a CA's revoked certificates, good for some days, in `ca.crl`. The list's file.
+pub fn list(folder: &Path, days: u32, now: OffsetDateTime) -> Result<PathBuf, PkiError> {
+    if days == 0 || days > MOST_DAYS {
+        return Err(PkiError::Validity { found: days });
+    }
+    let revoked = record(folder)?.into_iter().map(|(serial, revocation_time)| RevokedCertParams {
+        serial_number: SerialNumber::from_slice(&serial),
+        revocation_time,
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let params = CertificateRevocationListParams {
+        this_update: now - Duration::minutes(1),
+        next_update: now + Duration::days(i64::from(days)),
+        // The time in milliseconds grows from list to list without being kept anywhere.
+        crl_number: SerialNumber::from(u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let path = folder.join("ca.crl");
+    replace(&path, params.signed_by(&issuer(folder)?)?.der())?;
+    Ok(path)
+}
+
+/// The serial numbers that were revoked, and when.
+fn record(folder: &Path) -> Result<Vec<(Vec<u8>, OffsetDateTime)>, PkiError> {
+    let path = folder.join("revoked.txt");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let mut record = Vec::new();
+    for (index, line) in read(&path)?.lines().enumerate() {
+        let entry = line.split_once(' ').and_then(|(serial, at)| {
+            let digits = serial.as_bytes();
+            let pairs = digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+            let serial = pairs.collect::<Option<Vec<u8>>>().filter(|_| digits.len() % 2 == 0)?;
+            Some((serial, OffsetDateTime::from_unix_timestamp(at.parse().ok()?).ok()?))
+        });
+        record.push(entry.ok_or_else(|| PkiError::Record { path: path.clone(), line: index + 1 })?);
+    }
+    Ok(record)
+}
+
+/// Puts a file in the place of another, whole.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
+    let new = path.with_extension("new");
+    fs::write(&new, bytes).and_then(|()| fs::rename(&new, path)).map_err(|cause| PkiError::File {
+        action: "write",
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 /// Common name, validity and a random serial number, with an hour's grace for clocks that run behind.
@@ -252,6 +354,29 @@ mod tests {
         );
         assert!(issue(folder.path(), Purpose::Probe, &["*.example".to_owned()], 90, folder.path(), now).is_err());
         assert!(issue(folder.path(), Purpose::Probe, &names, 0, folder.path(), now).is_err());
+    }
+
+    #[test]
+    fn revoked_certificates_are_listed_and_only_those_of_this_ca() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let now = OffsetDateTime::from_unix_timestamp(1_772_439_247).unwrap();
+        init(folder.path(), "Lab CA", 365, now).unwrap();
+        init(other.path(), "Other CA", 365, now).unwrap();
+        let probe = |ca: &Path, name: &str| issue(ca, Purpose::Probe, &[name.to_owned()], 90, ca, now).unwrap();
+        let (one, two) = (probe(folder.path(), "a.example"), probe(folder.path(), "b.example"));
+        let stranger = probe(other.path(), "c.example");
+        assert!(matches!(revoke(folder.path(), &stranger.certificate, 7, now), Err(PkiError::NotOurs { .. })));
+        let entries = |path: &Path| {
+            let bytes = fs::read(path).unwrap();
+            let (_, list) = x509_parser::parse_x509_crl(&bytes).unwrap();
+            list.iter_revoked_certificates().count()
+        };
+        assert_eq!(entries(&list(folder.path(), 7, now).unwrap()), 0);
+        assert_eq!(entries(&revoke(folder.path(), &one.certificate, 7, now).unwrap()), 1);
+        assert_eq!(entries(&revoke(folder.path(), &one.certificate, 7, now).unwrap()), 1, "once is enough");
+        assert_eq!(entries(&revoke(folder.path(), &two.certificate, 7, now).unwrap()), 2);
+        fs::write(folder.path().join("revoked.txt"), "0a 17\nzz 17\n").unwrap();
+        assert!(matches!(list(folder.path(), 7, now), Err(PkiError::Record { line: 2, .. })));
     }
 
     #[cfg(unix)]

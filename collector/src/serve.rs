@@ -27,6 +27,7 @@ use crate::core::{Core, StartError};
 use crate::ingest;
 use crate::listeners::{Listeners, ListenersError};
 use crate::maintain;
+use crate::reload::{Reloader, reload_on_signal};
 use crate::settings::Settings;
 use crate::sites::{InvalidInventory, Sites};
 use crate::store::{self, StoreError};
@@ -112,6 +113,7 @@ pub fn main(config: Config) -> ExitCode {
         let done = runtime.block_on(async {
             let stop = CancellationToken::new();
             let serving = Collector::start(config, Arc::new(SystemClock), stop.clone()).await?;
+            tokio::spawn(reload_on_signal(serving.reloader().clone(), stop.clone()));
             tokio::spawn(stop_on_signal(stop));
             serving.finish().await
         });
@@ -161,8 +163,7 @@ pub struct Collector {
     background: tokio::task::JoinHandle<()>,
     tasks: tokio::task::JoinSet<Result<(), ServeError>>,
     stop: CancellationToken,
-    /// The listeners end when it is dropped.
-    _listeners: Listeners,
+    listeners: Listeners,
 }
 
 impl Collector {
@@ -194,6 +195,7 @@ impl Collector {
         let progress = |hosts: u64| info!(hosts, "loading");
         let core = Core::start(opened.store, Arc::clone(&clock), settings, policy_text.as_deref(), &progress).await?;
         let background = tokio::spawn(core.clone().run(stop.clone()));
+        tokio::spawn(listeners.reloader.clone().run(core.clone(), stop.clone()));
 
         let mut tasks = tokio::task::JoinSet::new();
         let incoming = listeners.accept_probes(&stop);
@@ -220,8 +222,9 @@ impl Collector {
             None => HostNames::Loopback(config.operators.host_names.as_slice().into()),
             Some(_) => HostNames::Any,
         };
+        let api = Api::new(core.clone()).with_reloader(listeners.reloader.clone());
         let routes = Routes::from(view::http::router(&observatory))
-            .add_service(ReadinessServiceServer::new(Api::new(core.clone())))
+            .add_service(ReadinessServiceServer::new(api))
             .add_service(tonic::service::interceptor::InterceptedService::new(health_service, operators_only))
             .add_service(tonic::service::interceptor::InterceptedService::new(reflection, operators_only));
         let routes = Routes::from(view::guard::guarded(routes.into_axum_router(), host_names));
@@ -235,7 +238,12 @@ impl Collector {
                 .map_err(|cause| ServeError::Transport { listener: "operators'", cause })
         });
         info!(?probes, ?operators, version = env!("CARGO_PKG_VERSION"), "serving");
-        Ok(Self { probes, operators, access, core, background, tasks, stop, _listeners: listeners })
+        Ok(Self { probes, operators, access, core, background, tasks, stop, listeners })
+    }
+
+    /// Exchanges what the listeners believe.
+    pub const fn reloader(&self) -> &Reloader {
+        &self.listeners.reloader
     }
 
     /// The core, for those who look at it from inside the process.

@@ -162,7 +162,7 @@ impl Core {
     }
 
     fn admit(&self, peer: &PeerIdentity, mut report: Incoming) -> Result<Admitted, Refused> {
-        let grants = &self.settings().grants;
+        let grants = self.grants();
         let granted = |role| grants.allow(role, peer.name(), &peer.thumbprint());
         let relay = (report.host.name != *peer.name()).then(|| peer.name().clone());
         if relay.is_some() && !granted(Role::Relay) {

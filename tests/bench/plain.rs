@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_collector::config::TlsFiles;
-use muster_collector::identity::probe_trust;
+use muster_collector::identity::probe_server_config;
 use muster_proto::link;
 use muster_proto::v1;
 use muster_tests::lab::Lab;
@@ -95,8 +95,9 @@ async fn serve(bare: Bare, ca: &Path, folder: &Path) {
         issuer_pins: Vec::new(),
         required_eku: Some(CLIENT_AUTHENTICATION.to_owned()),
         required_template: None,
+        blocked: Vec::new(),
     };
-    let config = probe_trust(&files).unwrap().config;
+    let config = probe_server_config(&files).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     println!("listens on {address}");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps; the lint spares test functions only")]
 
+mod certificates;
 mod damage;
 mod demo;
 mod fates;

@@ -23,6 +23,8 @@ pub struct Served {
     pub refused: Arc<muster_collector::accept::AcceptCounts>,
     /// How the listeners stand.
     pub access: Arc<muster_collector::access::Access>,
+    /// Exchanges what they believe.
+    pub reloader: muster_collector::reload::Reloader,
     stop: CancellationToken,
     serving: Option<JoinHandle<Result<(), ServeError>>>,
 }
@@ -40,13 +42,22 @@ impl Served {
 
     /// Serves, or says why not.
     pub async fn try_start(lab: &Lab, setup: &Setup, clock: Arc<dyn Clock>) -> Result<Self, ServeError> {
+        Self::try_start_as(setup.config(lab), clock).await
+    }
+
+    /// Serves by settings that no file can hold, or says why not.
+    pub async fn try_start_as(
+        config: muster_collector::config::Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ServeError> {
         let stop = CancellationToken::new();
-        let collector = Collector::start(setup.config(lab), clock, stop.clone()).await?;
+        let collector = Collector::start(config, clock, stop.clone()).await?;
         Ok(Self {
             probes: collector.probes[0],
             operators: collector.operators[0],
             refused: Arc::clone(&collector.access.probes),
             access: Arc::clone(&collector.access),
+            reloader: collector.reloader().clone(),
             stop,
             serving: Some(tokio::spawn(collector.finish())),
         })

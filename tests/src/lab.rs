@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
@@ -80,6 +80,12 @@ pub struct Setup {
     pub top: String,
     /// Further lines about the probes' listener.
     pub probes: String,
+    /// Names in certificates that are operators, where operators need a certificate.
+    pub operator_names: Vec<&'static str>,
+    /// Who may have which role.
+    pub grants: Vec<(&'static str, &'static str)>,
+    /// Further sections.
+    pub end: String,
 }
 
 impl Default for Setup {
@@ -94,6 +100,15 @@ impl Default for Setup {
             certificate: "ca/collector",
             top: String::new(),
             probes: String::new(),
+            operator_names: vec![OPERATOR],
+            grants: vec![
+                ("relay", "relay*"),
+                ("domain-controller", "dc*"),
+                ("domain-controller", "relay*"),
+                ("directory", "reader*"),
+                ("directory", "relay*"),
+            ],
+            end: String::new(),
         }
     }
 }
@@ -107,7 +122,7 @@ impl Setup {
 
     /// The settings as text, for a file in the lab's folder. Ports are free ones.
     pub fn text(&self) -> String {
-        let Self { backend, store, sites, policy, operator_certificates, cadence, certificate, top, probes } = self;
+        let Self { backend, store, sites, policy, operator_certificates, cadence, certificate, top, probes, .. } = self;
         let mut text = format!("default_forest = \"{FOREST}\"\n{top}");
         if !sites.is_empty() {
             text.push_str("inventory_file = \"inventory.toml\"\n");
@@ -126,7 +141,8 @@ impl Setup {
             let _ = write!(
                 text,
                 "certificate = \"{certificate}.pem\"\nkey = \"{certificate}.key\"\nca = \"ca/ca.pem\"\n\
-                 names = [\"{OPERATOR}\"]\n"
+                 names = {:?}\n",
+                self.operator_names
             );
         }
         let _ = write!(
@@ -134,16 +150,10 @@ impl Setup {
             "\n[cadence]\ndomain_controller = \"{cadence}\"\nsync_server = \"{cadence}\"\ndirectory = \"{cadence}\"\n\
              endpoint = \"{cadence}\"\n"
         );
-        for (role, hosts) in [
-            ("relay", "relay*"),
-            ("domain-controller", "dc*"),
-            ("domain-controller", "relay*"),
-            ("directory", "reader*"),
-            ("directory", "relay*"),
-        ] {
+        for (role, hosts) in &self.grants {
             let _ = write!(text, "\n[[grant]]\nrole = \"{role}\"\nhosts = [\"{hosts}.{FOREST}\"]\n");
         }
-        text.push_str("\n[log]\nformat = \"json\"\n");
+        let _ = write!(text, "\n[log]\nformat = \"json\"\n\n{}", self.end);
         text
     }
 
@@ -175,8 +185,7 @@ impl Setup {
     /// If they are wrong.
     pub fn config(&self, lab: &Lab) -> muster_collector::config::Config {
         let path = self.write(lab);
-        let base = path.parent().unwrap_or(Path::new(""));
-        muster_collector::config::Config::parse(&self.text(), base)
-            .unwrap_or_else(|errors| panic!("{}", muster_collector::config::explain(&path, &errors)))
+        muster_collector::config::Config::load(&path)
+            .unwrap_or_else(|error| panic!("{}", muster_proto::link::Chain(&error)))
     }
 }

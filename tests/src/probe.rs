@@ -45,8 +45,17 @@ impl FakeProbe {
 
     /// Connects with a certificate, believing in a CA; or says why not.
     pub async fn connect_with(identity: &Identity, ca: &Path, collector: SocketAddr) -> Result<Self, String> {
+        Self::connect_using(identity, tls(identity, ca), collector).await
+    }
+
+    /// Connects with settings that may remember a session; or says why not.
+    pub async fn connect_using(
+        identity: &Identity,
+        tls: Arc<ClientConfig>,
+        collector: SocketAddr,
+    ) -> Result<Self, String> {
         let last_word = LastWord::default();
-        let channel = channel_with(collector, Some(tls(identity, ca)), &last_word).await?;
+        let channel = channel_with(collector, Some(tls), &last_word).await?;
         let mut install_id = [0x5A; 16];
         // Told apart by the certificate's file, which is named after the host.
         for (place, byte) in identity.certificate.to_string_lossy().bytes().rev().enumerate() {

@@ -14,9 +14,10 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::model::{
-    AppliedPolicy, Certificate, Change, CheckCounts, Counts, Dc, DirectoryKeys, Evidence, FormerName, HostDetail,
-    HostSummary, HostUser, Hosts, Organisation, Plan, Policy, Pool, Reason, Reimage, Site, SiteChange, SiteDetail,
-    Sites, Time, Transition, Transitions, User, UserEndpoint, Verdict, Waiver,
+    Access, AppliedPolicy, Certificate, Change, CheckCounts, Counts, Dc, DirectoryKeys, Evidence, FormerName,
+    HostDetail, HostSummary, HostUser, Hosts, Organisation, OwnCertificate, Plan, Policy, Pool, Reason, Refusals,
+    Reimage, RevocationList, Site, SiteChange, SiteDetail, Sites, Time, Transition, Transitions, User, UserEndpoint,
+    Verdict, Waiver,
 };
 
 /// Longest that connecting may take.
@@ -95,6 +96,33 @@ fn status_text(status: &Status) -> String {
         Code::DeadlineExceeded => "the collector did not answer in time".to_owned(),
         Code::PermissionDenied | Code::Unauthenticated => format!("the collector refuses this: {said}"),
         _ => said,
+    }
+}
+
+fn access(access: v1::CollectorAccess) -> Access {
+    let reload = access.reload.unwrap_or_default();
+    let certificate =
+        |own: v1::CollectorCertificate| OwnCertificate { listener: own.listener, not_after: Time(own.not_after_ms) };
+    let list = |own: v1::RevocationList| RevocationList {
+        issuer: own.issuer,
+        source: own.source,
+        delta: own.delta,
+        number: own.number,
+        next_update: own.next_update_ms.map(Time),
+        entries: own.entries,
+        state: own.state,
+        problem: own.problem,
+    };
+    let refusals =
+        |own: v1::Refusals| Refusals { listener: own.listener, reason: own.reason, count: own.count, ended: own.ended };
+    Access {
+        certificates: access.certificates.into_iter().map(certificate).collect(),
+        revocation_configured: access.revocation_configured,
+        revocation: access.revocation.into_iter().map(list).collect(),
+        refusals: access.refusals.into_iter().map(refusals).collect(),
+        reloaded_at: reload.last_success_ms.map(Time),
+        reload_error: (!reload.error.is_empty()).then_some(reload.error),
+        needs_restart: reload.needs_restart,
     }
 }
 
@@ -230,6 +258,7 @@ impl Client {
             pools: answer.pools.into_iter().map(pool).collect(),
             hosts_in_conflict: answer.hosts_in_conflict,
             top_reasons: answer.top_reasons.into_iter().map(reason).collect(),
+            access: answer.access.map(access),
         })
     }
 

@@ -44,6 +44,49 @@ pub(crate) struct Organisation {
     pub(crate) pools: Vec<Pool>,
     pub(crate) hosts_in_conflict: u64,
     pub(crate) top_reasons: Vec<Reason>,
+    /// How the collector's listeners stand; `null` from a collector that does not say.
+    pub(crate) access: Option<Access>,
+}
+
+/// How the collector's listeners stand.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Access {
+    pub(crate) certificates: Vec<OwnCertificate>,
+    pub(crate) revocation_configured: bool,
+    pub(crate) revocation: Vec<RevocationList>,
+    pub(crate) refusals: Vec<Refusals>,
+    pub(crate) reloaded_at: Option<Time>,
+    pub(crate) reload_error: Option<String>,
+    pub(crate) needs_restart: Vec<String>,
+}
+
+/// A certificate of the collector itself.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct OwnCertificate {
+    pub(crate) listener: String,
+    pub(crate) not_after: Time,
+}
+
+/// A revocation list, or the lack of one.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RevocationList {
+    pub(crate) issuer: String,
+    pub(crate) source: String,
+    pub(crate) delta: bool,
+    pub(crate) number: String,
+    pub(crate) next_update: Option<Time>,
+    pub(crate) entries: u64,
+    pub(crate) state: String,
+    pub(crate) problem: String,
+}
+
+/// Connections that were not let in, or were ended.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Refusals {
+    pub(crate) listener: String,
+    pub(crate) reason: String,
+    pub(crate) count: u64,
+    pub(crate) ended: bool,
 }
 
 /// Sites and the state they were read from.

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use muster_evidence::{Forest, HostName, HostNo, Kind, Role, Sid, SiteName, Timestamp};
+use muster_proto::link::Chain;
 use muster_proto::link::settings::nearest;
 use muster_proto::v1::readiness_service_server::ReadinessService;
 use muster_proto::{convert, v1};
@@ -15,11 +16,12 @@ use muster_readiness::{CHECKS, Standing};
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use tonic::{Request, Response, Status};
 
-use super::wire;
+use super::{access, wire};
 use crate::core::{Core, HostView};
 use crate::identity::OperatorPeer;
 use crate::policy_state::{PolicyError, parse_policy};
 use crate::query::{self, Found, HostQuery};
+use crate::reload::{Reloaded, Reloader};
 use crate::sites::SiteKey;
 use crate::snapshot::{SiteSnapshot, Snapshot};
 use crate::status::{of_policy, of_store};
@@ -58,12 +60,21 @@ const NAME_BYTES: usize = 253;
 #[derive(Clone, Debug)]
 pub struct Api {
     core: Core,
+    /// `None` for views that only read.
+    reloader: Option<Reloader>,
 }
 
 impl Api {
     /// The service over a core.
     pub const fn new(core: Core) -> Self {
-        Self { core }
+        Self { core, reloader: None }
+    }
+
+    /// The same, which also tells how the listeners stand, and reloads what they believe.
+    #[must_use]
+    pub fn with_reloader(mut self, reloader: Reloader) -> Self {
+        self.reloader = Some(reloader);
+        self
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -290,7 +301,25 @@ impl ReadinessService for Api {
         request: Request<v1::GetOrganisationRequest>,
     ) -> Result<Response<v1::GetOrganisationResponse>, Status> {
         operator(&request)?;
-        Ok(Response::new(wire::organisation(&self.snapshot())))
+        let access = self.reloader.as_ref().map(|own| access::access(own.access(), own.asks_lists()));
+        Ok(Response::new(v1::GetOrganisationResponse { access, ..wire::organisation(&self.snapshot()) }))
+    }
+
+    async fn reload_collector(
+        &self,
+        request: Request<v1::ReloadCollectorRequest>,
+    ) -> Result<Response<v1::ReloadCollectorResponse>, Status> {
+        let who = operator(&request)?;
+        let Some(reloader) = &self.reloader else {
+            return Err(Status::unimplemented("this view only reads"));
+        };
+        match reloader.reload(&who).await {
+            Ok(Reloaded { generation, ended, needs_restart }) => {
+                let ended = ended as u64;
+                Ok(Response::new(v1::ReloadCollectorResponse { generation, ended, needs_restart }))
+            }
+            Err(refused) => Err(Status::failed_precondition(Chain(&refused).to_string())),
+        }
     }
 
     async fn list_sites(

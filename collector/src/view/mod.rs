@@ -1,5 +1,6 @@
 //! Views: what operators see. Totals come from the published snapshot, lists from `query`; nothing is counted here.
 
+mod access;
 pub mod api;
 pub mod guard;
 pub mod http;

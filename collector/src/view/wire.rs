@@ -235,6 +235,7 @@ pub(super) fn organisation(snapshot: &Snapshot) -> v1::GetOrganisationResponse {
         pools: sums.pools.iter().map(pool).collect(),
         hosts_shared: sums.hosts_shared,
         hosts_in_conflict: sums.hosts_in_conflict,
+        access: None,
     }
 }
 

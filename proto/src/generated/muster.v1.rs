@@ -2012,6 +2012,107 @@ pub struct GetOrganisationResponse {
     /// Hosts that two machines seem to report as at the same time, or whose installation or TPM is another host's as well.
     #[prost(uint64, tag = "16")]
     pub hosts_in_conflict: u64,
+    /// How the collector's listeners stand.
+    #[prost(message, optional, tag = "60")]
+    pub access: ::core::option::Option<CollectorAccess>,
+}
+/// How the collector's listeners stand: its own certificates, revocation lists, reloads, and who was not let in.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CollectorAccess {
+    #[prost(message, repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<CollectorCertificate>,
+    /// Every revocation list, and every issuing CA that has none. Empty where none is configured.
+    #[prost(message, repeated, tag = "2")]
+    pub revocation: ::prost::alloc::vec::Vec<RevocationList>,
+    #[prost(message, repeated, tag = "3")]
+    pub refusals: ::prost::alloc::vec::Vec<Refusals>,
+    #[prost(message, optional, tag = "4")]
+    pub reload: ::core::option::Option<ReloadState>,
+    /// Whether any revocation list is asked.
+    #[prost(bool, tag = "5")]
+    pub revocation_configured: bool,
+}
+/// A certificate of the collector itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CollectorCertificate {
+    /// `probes` or `operators`.
+    #[prost(string, tag = "1")]
+    pub listener: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub thumbprint_sha256: ::prost::alloc::vec::Vec<u8>,
+    #[prost(int64, tag = "3")]
+    pub not_after_ms: i64,
+}
+/// A revocation list, or the lack of one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevocationList {
+    #[prost(string, tag = "1")]
+    pub issuer: ::prost::alloc::string::String,
+    /// The file or URL; empty where it is missing.
+    #[prost(string, tag = "2")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub delta: bool,
+    /// Hexadecimal; empty where it has none.
+    #[prost(string, tag = "4")]
+    pub number: ::prost::alloc::string::String,
+    #[prost(int64, optional, tag = "5")]
+    pub this_update_ms: ::core::option::Option<i64>,
+    #[prost(int64, optional, tag = "6")]
+    pub next_update_ms: ::core::option::Option<i64>,
+    #[prost(uint64, tag = "7")]
+    pub entries: u64,
+    /// `used`, `superseded`, `foreign`, `without-base`, `missing` or `failed`.
+    #[prost(string, tag = "8")]
+    pub state: ::prost::alloc::string::String,
+    /// What is wrong, in words.
+    #[prost(string, tag = "9")]
+    pub problem: ::prost::alloc::string::String,
+}
+/// Connections that were not let in, or were ended, since the collector was started.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refusals {
+    /// `probes` or `operators`.
+    #[prost(string, tag = "1")]
+    pub listener: ::prost::alloc::string::String,
+    /// A constant word, such as `revoked`.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub count: u64,
+    /// Whether the connections were ended while they lived, and not refused at the start.
+    #[prost(bool, tag = "4")]
+    pub ended: bool,
+}
+/// How the last reload went.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadState {
+    #[prost(int64, optional, tag = "1")]
+    pub last_attempt_ms: ::core::option::Option<i64>,
+    #[prost(int64, optional, tag = "2")]
+    pub last_success_ms: ::core::option::Option<i64>,
+    /// Why the last attempt was refused; empty where it was not.
+    #[prost(string, tag = "3")]
+    pub error: ::prost::alloc::string::String,
+    /// How often what is believed was exchanged, the start included.
+    #[prost(uint64, tag = "4")]
+    pub generation: u64,
+    /// Settings that changed and take effect with a restart only.
+    #[prost(string, repeated, tag = "5")]
+    pub needs_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadCollectorRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadCollectorResponse {
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    /// Connections that were ended, since their peers no longer pass.
+    #[prost(uint64, tag = "2")]
+    pub ended: u64,
+    /// Settings that changed and take effect with a restart only.
+    #[prost(string, repeated, tag = "3")]
+    pub needs_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListSitesRequest {
@@ -3049,6 +3150,35 @@ pub mod readiness_service_client {
                 .insert(GrpcMethod::new("muster.v1.ReadinessService", "RemoveWaiver"));
             self.inner.unary(req, path, codec).await
         }
+        /// Reads certificates, keys, CAs, revocation lists, grants, block lists and operators' names again, as a whole or not
+        /// at all. Refused with FAILED_PRECONDITION and the reason, after which everything is as before. Takes nothing from the
+        /// caller: what is read are the files that the collector was started with.
+        pub async fn reload_collector(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReloadCollectorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReloadCollectorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/muster.v1.ReadinessService/ReloadCollector",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("muster.v1.ReadinessService", "ReloadCollector"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3168,6 +3298,16 @@ pub mod readiness_service_server {
             request: tonic::Request<super::RemoveWaiverRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RemoveWaiverResponse>,
+            tonic::Status,
+        >;
+        /// Reads certificates, keys, CAs, revocation lists, grants, block lists and operators' names again, as a whole or not
+        /// at all. Refused with FAILED_PRECONDITION and the reason, after which everything is as before. Takes nothing from the
+        /// caller: what is read are the files that the collector was started with.
+        async fn reload_collector(
+            &self,
+            request: tonic::Request<super::ReloadCollectorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReloadCollectorResponse>,
             tonic::Status,
         >;
     }
@@ -3867,6 +4007,52 @@ pub mod readiness_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RemoveWaiverSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/muster.v1.ReadinessService/ReloadCollector" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReloadCollectorSvc<T: ReadinessService>(pub Arc<T>);
+                    impl<
+                        T: ReadinessService,
+                    > tonic::server::UnaryService<super::ReloadCollectorRequest>
+                    for ReloadCollectorSvc<T> {
+                        type Response = super::ReloadCollectorResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReloadCollectorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReadinessService>::reload_collector(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReloadCollectorSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -31,5 +31,5 @@ pub use self::client::{
 };
 pub use self::credentials::{Credentials, InvalidCredentials, certificates_from_pem, load_certificates};
 pub use self::peer::{OperatorIdentity, PeerIdentity, RefusedPeer, refusal_reason};
-pub use self::policy::{InvalidOid, InvalidPin, InvalidPolicy, Oid, PeerPolicy, SpkiPin};
+pub use self::policy::{InvalidOid, InvalidPin, InvalidPolicy, Oid, PeerPolicy, Revocation, SpkiPin};
 pub use self::tls::{Clients, InvalidTls, TICKET_LIFETIME, client_config, server_config};

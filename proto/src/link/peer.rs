@@ -91,6 +91,48 @@ pub enum RefusedPeer {
         #[source]
         source: rustls::Error,
     },
+    /// The CA that issued it has come to its own end.
+    #[error("certificate of the issuing CA `{issuer}` is not valid at this time (until {not_after})")]
+    IssuerExpired {
+        /// The CA.
+        issuer: Text,
+        /// End of its validity.
+        not_after: Timestamp,
+    },
+    /// The CA that issued it is revoked itself.
+    #[error("issuing CA `{issuer}` is revoked")]
+    IssuerRevoked {
+        /// The CA.
+        issuer: Text,
+    },
+    /// The configuration names it as one that is not believed.
+    #[error("peer certificate {thumbprint} is on the block list")]
+    Blocked {
+        /// SHA-256 of the certificate.
+        thumbprint: Sha256,
+    },
+    /// Its CA has revoked it.
+    #[error("peer certificate with the serial number {serial} is revoked by `{issuer}`")]
+    Revoked {
+        /// Its serial number, hexadecimal.
+        serial: Text,
+        /// The CA.
+        issuer: Text,
+    },
+    /// Nothing says whether it is revoked.
+    #[error("no revocation list of `{issuer}` covers the peer certificate")]
+    NoRevocationList {
+        /// The CA.
+        issuer: Text,
+    },
+    /// What says whether it is revoked is too old to be believed.
+    #[error("revocation list of `{issuer}` was to be replaced by {next_update}")]
+    StaleRevocationList {
+        /// The CA.
+        issuer: Text,
+        /// When the next list was due.
+        next_update: Timestamp,
+    },
     /// The required extended key usage is not there.
     #[error("peer certificate lacks the extended key usage {required}")]
     MissingEku {
@@ -148,6 +190,12 @@ impl RefusedPeer {
             Self::Expired { .. } => "expired",
             Self::ForeignIssuer { .. } => "foreign-issuer",
             Self::InvalidCertificate { .. } | Self::InvalidChain { .. } => "invalid-chain",
+            Self::IssuerExpired { .. } => "issuer-expired",
+            Self::IssuerRevoked { .. } => "issuer-revoked",
+            Self::Blocked { .. } => "blocked",
+            Self::Revoked { .. } => "revoked",
+            Self::NoRevocationList { .. } => "no-crl",
+            Self::StaleRevocationList { .. } => "stale-crl",
             Self::MissingEku { .. } => "missing-eku",
             Self::MissingTemplate { .. } => "missing-template",
             Self::UpnSan { .. } => "upn-san",
@@ -178,6 +226,7 @@ impl RefusedPeer {
             Self::NotYetValid { not_before } => {
                 CertificateError::NotValidYetContext { time: now, not_before: unix_time(not_before) }.into()
             }
+            Self::Revoked { .. } => CertificateError::Revoked.into(),
             Self::InvalidChain { source } => source,
             other => CertificateError::Other(OtherError(Arc::new(other))).into(),
         }
@@ -194,6 +243,7 @@ pub fn refusal_reason(error: &rustls::Error) -> &'static str {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not-yet-valid",
             CertificateError::UnknownIssuer => "foreign-issuer",
             CertificateError::BadEncoding => "unreadable",
+            CertificateError::Revoked => "revoked",
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "missing-eku",
             CertificateError::Other(OtherError(inner)) => {
                 inner.downcast_ref::<RefusedPeer>().map_or("invalid-chain", RefusedPeer::reason)
@@ -309,7 +359,14 @@ fn prove(
     if second > not_after.unix_ms().div_euclid(1000) {
         return Err(RefusedPeer::Expired { not_after });
     }
-    let issuer = pinned_issuer(der, certificate, intermediates, policy, unix_time(now))?;
+    let issuer = pinned_issuer(der, certificate, intermediates, policy, now)?;
+    let thumbprint = Sha256(sha2::Sha256::digest(der).into());
+    if policy.blocked.contains(&thumbprint) {
+        return Err(RefusedPeer::Blocked { thumbprint });
+    }
+    if let Some(revocation) = &policy.revocation {
+        revocation.check(certificate, issuer, now)?;
+    }
 
     let ekus = extended_key_usages(certificate)?;
     if let Some(required) = &policy.required_eku
@@ -323,7 +380,6 @@ fn prove(
     {
         return Err(RefusedPeer::MissingTemplate { required: required.clone(), found: template });
     }
-    let thumbprint = Sha256(sha2::Sha256::digest(der).into());
     Ok(Proof { issuer, thumbprint, not_before, not_after, ekus, template })
 }
 
@@ -336,15 +392,21 @@ fn pinned_issuer(
     certificate: &X509Certificate<'_>,
     intermediates: &[CertificateDer<'_>],
     policy: &PeerPolicy,
-    now: UnixTime,
+    at: Timestamp,
 ) -> Result<SpkiPin, RefusedPeer> {
+    let now = unix_time(at);
     let end_entity = EndEntityCert::try_from(der).map_err(|source| RefusedPeer::InvalidCertificate { source })?;
     let foreign = || RefusedPeer::ForeignIssuer { issuer: Text::cut(&certificate.issuer().to_string()) };
 
     let mut refused = None;
-    for (pin, anchor) in &policy.pinned_anchors {
-        match issued_by(&end_entity, anchor, policy, now) {
-            Ok(()) => return Ok(*pin),
+    let mut unfit = None;
+    for pinned in &policy.pinned_anchors {
+        match issued_by(&end_entity, &pinned.anchor, policy, now) {
+            // A CA is renewed with its key: another of its certificates may do where this one does not.
+            Ok(()) => match fit_to_issue(&parse(&pinned.certificate)?, pinned.revoked, at) {
+                Ok(()) => return Ok(pinned.pin),
+                Err(error) => unfit = Some(error),
+            },
             Err(error) => note(&mut refused, error),
         }
     }
@@ -356,20 +418,43 @@ fn pinned_issuer(
         match issued_by(&end_entity, &anchor, policy, now) {
             Ok(()) => {
                 // The key is pinned, but this certificate of it came from the peer: it must lead to an anchor.
-                return match policy.verifier.verify_client_cert(der, intermediates, now) {
-                    Ok(_) => Ok(pin),
-                    Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Err(foreign()),
-                    Err(source) => Err(RefusedPeer::InvalidChain { source }),
-                };
+                match policy.verifier.verify_client_cert(der, intermediates, now) {
+                    Ok(_) => {}
+                    Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => return Err(foreign()),
+                    Err(source) => return Err(RefusedPeer::InvalidChain { source }),
+                }
+                let authority = parse(intermediate)?;
+                let revoked = policy.revocation.as_ref().is_some_and(|lists| lists.revokes_authority(&authority));
+                fit_to_issue(&authority, revoked, at)?;
+                return Ok(pin);
             }
             Err(error) => note(&mut refused, error),
         }
+    }
+    if let Some(unfit) = unfit {
+        return Err(unfit);
     }
     Err(match refused {
         None => foreign(),
         Some(webpki::Error::RequiredEkuNotFoundContext(_)) => RefusedPeer::MissingEku { required: Oid::client_auth() },
         Some(source) => RefusedPeer::InvalidCertificate { source },
     })
+}
+
+/// Whether a CA may still vouch for what it issued. The verifier does not ask this of an anchor.
+fn fit_to_issue(authority: &X509Certificate<'_>, revoked: bool, now: Timestamp) -> Result<(), RefusedPeer> {
+    let issuer = || Text::cut(&authority.subject().to_string());
+    if revoked {
+        return Err(RefusedPeer::IssuerRevoked { issuer: issuer() });
+    }
+    let (second, validity) = (now.unix_ms().div_euclid(1000), authority.validity());
+    if second < validity.not_before.timestamp() || second > validity.not_after.timestamp() {
+        return Err(RefusedPeer::IssuerExpired {
+            issuer: issuer(),
+            not_after: timestamp(validity.not_after.timestamp())?,
+        });
+    }
+    Ok(())
 }
 
 /// Verifies that a CA issued the certificate, with nothing in between, for client authentication.

@@ -1,9 +1,11 @@
 //! Whom an end believes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use muster_evidence::{Sha256, Timestamp};
 use rustls::RootCertStore;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::server::WebPkiClientVerifier;
@@ -13,6 +15,7 @@ use sha2::Digest;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::credentials::provider;
+use super::peer::RefusedPeer;
 
 /// The SHA-256 of a public key (of the whole SubjectPublicKeyInfo, as in RFC 7469 section 2.4), written as
 /// `sha256:` and 64 hexadecimal characters.
@@ -47,15 +50,14 @@ impl FromStr for SpkiPin {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let hex = text.trim();
         let hex = hex.strip_prefix("sha256:").unwrap_or(hex);
-        let digest: muster_evidence::Sha256 =
-            hex.parse().map_err(|_| InvalidPin { found: text.chars().take(80).collect() })?;
+        let digest: Sha256 = hex.parse().map_err(|_| InvalidPin { found: text.chars().take(80).collect() })?;
         Ok(Self(digest.0))
     }
 }
 
 impl fmt::Display for SpkiPin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", muster_evidence::Sha256(self.0))
+        write!(f, "sha256:{}", Sha256(self.0))
     }
 }
 
@@ -113,13 +115,35 @@ impl fmt::Display for Oid {
     }
 }
 
+/// What revocation lists say. Where they come from and how fresh they must be is the business of whoever keeps them.
+pub trait Revocation: Send + Sync + fmt::Debug {
+    /// Whether a certificate, which the CA with this key issued, is revoked; or why that cannot be told.
+    fn check(&self, certificate: &X509Certificate<'_>, issuer: SpkiPin, now: Timestamp) -> Result<(), RefusedPeer>;
+
+    /// Whether the certificate of a CA is revoked by the one above it, as far as lists are there.
+    fn revokes_authority(&self, certificate: &X509Certificate<'_>) -> bool;
+}
+
+/// An anchor that is a pinned issuer itself.
+pub(super) struct PinnedAnchor {
+    pub(super) pin: SpkiPin,
+    pub(super) anchor: TrustAnchor<'static>,
+    pub(super) certificate: CertificateDer<'static>,
+    /// Whether the CA above it has revoked it.
+    pub(super) revoked: bool,
+}
+
 /// Whom an end believes: certificates issued directly by a pinned CA, for a required purpose.
 pub struct PeerPolicy {
     pub(super) issuers: Vec<SpkiPin>,
     pub(super) required_eku: Option<Oid>,
     pub(super) required_template: Option<Oid>,
     /// Those anchors that are pinned issuers themselves.
-    pub(super) pinned_anchors: Vec<(SpkiPin, TrustAnchor<'static>)>,
+    pub(super) pinned_anchors: Vec<PinnedAnchor>,
+    /// Certificates that are not believed, whatever else is true of them.
+    pub(super) blocked: BTreeSet<Sha256>,
+    /// Revocation lists; `None`: none are asked.
+    pub(super) revocation: Option<Arc<dyn Revocation>>,
     /// The signatures that certificates may bear.
     pub(super) algorithms: WebPkiSupportedAlgorithms,
     /// Verifies chains up to the anchors, and signatures in handshakes.
@@ -182,7 +206,8 @@ impl PeerPolicy {
             .iter()
             .filter_map(|anchor| {
                 let pin = SpkiPin::of_certificate(anchor).filter(|pin| issuers.contains(pin))?;
-                Some((pin, webpki::anchor_from_trusted_cert(anchor).ok()?.to_owned()))
+                let parsed = webpki::anchor_from_trusted_cert(anchor).ok()?.to_owned();
+                Some(PinnedAnchor { pin, anchor: parsed, certificate: anchor.clone(), revoked: false })
             })
             .collect();
         let provider = provider();
@@ -190,7 +215,26 @@ impl PeerPolicy {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|source| InvalidPolicy::Verifier { source })?;
-        Ok(Self { issuers, required_eku, required_template, pinned_anchors, algorithms, verifier })
+        let (blocked, revocation) = (BTreeSet::new(), None);
+        Ok(Self { issuers, required_eku, required_template, pinned_anchors, blocked, revocation, algorithms, verifier })
+    }
+
+    /// Believes none of these certificates, named by their SHA-256, whatever else is true of them.
+    #[must_use]
+    pub fn blocking(mut self, certificates: impl IntoIterator<Item = Sha256>) -> Self {
+        self.blocked.extend(certificates);
+        self
+    }
+
+    /// Asks revocation lists about every peer, and about the pinned issuers as far as lists are there.
+    #[must_use]
+    pub fn asking(mut self, revocation: Arc<dyn Revocation>) -> Self {
+        for pinned in &mut self.pinned_anchors {
+            pinned.revoked = X509Certificate::from_der(&pinned.certificate)
+                .is_ok_and(|(_, parsed)| revocation.revokes_authority(&parsed));
+        }
+        self.revocation = Some(revocation);
+        self
     }
 
     /// The pinned issuers.
@@ -205,6 +249,8 @@ impl fmt::Debug for PeerPolicy {
             .field("issuers", &self.issuers)
             .field("required_eku", &self.required_eku)
             .field("required_template", &self.required_template)
+            .field("blocked", &self.blocked.len())
+            .field("revocation", &self.revocation)
             .finish_non_exhaustive()
     }
 }

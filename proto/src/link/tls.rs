@@ -89,8 +89,7 @@ pub fn server_config(own: &Credentials, clients: Clients) -> Result<Arc<ServerCo
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    let period = u32::try_from(TICKET_LIFETIME.as_secs() / 2).unwrap_or(u32::MAX);
-    config.ticketer = Arc::new(TicketRotator::new(period, ticket_key).map_err(invalid)?);
+    config.ticketer = Arc::new(ticketer(TICKET_LIFETIME).map_err(invalid)?);
     // One: an endpoint connects once, reports, and comes back with it.
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
@@ -122,6 +121,11 @@ pub fn client_config(
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
     Ok(Arc::new(config))
+}
+
+/// Tickets that are taken for a lifetime at most: under a key that is used for half of it, and known for the other half.
+fn ticketer(lifetime: Duration) -> Result<TicketRotator, rustls::Error> {
+    TicketRotator::new(u32::try_from(lifetime.as_secs() / 2).unwrap_or(u32::MAX), ticket_key)
 }
 
 /// One ticket key. The library's own ticketer rotates its keys after six hours, and this one is dropped before that.
@@ -196,5 +200,33 @@ impl ClientCertVerifier for ProbeVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.policy.verifier.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rotation goes by the machine's clock, so this test waits: for states, each of which must come, and the last
+    /// of which must stay.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "nothing else runs in this test, and the clock is the machine's")]
+    fn a_ticket_is_taken_for_its_lifetime_at_most() {
+        assert_eq!(TICKET_LIFETIME, Duration::from_hours(2));
+        let lifetime = Duration::from_secs(4);
+        let tickets = ticketer(lifetime).unwrap();
+        let issued = std::time::Instant::now();
+        let ticket = tickets.encrypt(b"session").unwrap();
+        assert_eq!(tickets.decrypt(&ticket).unwrap(), b"session");
+        while tickets.decrypt(&ticket).is_some() {
+            // A key that is not used is not rotated; every handshake uses it. A second more is the clock's grain.
+            let _ = tickets.encrypt(b"another session").unwrap();
+            assert!(issued.elapsed() < lifetime + Duration::from_secs(4), "still taken");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(tickets.decrypt(&ticket).is_none());
+        // Fresh keys, as after a reload, take none of the old tickets.
+        let ticket = tickets.encrypt(b"session").unwrap();
+        assert!(ticketer(lifetime).unwrap().decrypt(&ticket).is_none());
     }
 }

@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 
 use super::CommandError;
 use crate::client::Client;
-use crate::model::{Counts, Organisation};
-use crate::output::{Out, of};
+use crate::model::{Access, Counts, Organisation, Time};
+use crate::output::{Out, of, span};
+
+/// How long before its end the collector's own certificate is shown: as long as a renewal by hand may take.
+const NEAR_END_SECONDS: i64 = 14 * 24 * 3600;
 
 pub(crate) async fn run(client: &mut Client, out: Out) -> Result<(), CommandError> {
     let organisation = client.organisation().await?;
@@ -50,6 +53,9 @@ fn text(out: &Out, o: &Organisation) -> String {
             of(o.hosts_in_conflict, "host that", "hosts that") + " more than one machine reports as"
         );
     }
+    if let Some(access) = &o.access {
+        doors(out, access, o.as_of, &mut text);
+    }
     if !o.pools.is_empty() {
         let heading = out.bold("Pools of non-persistent desktops, not among the endpoints");
         let _ = write!(text, "\n\n{heading}\n{}", out.pools(&o.pools));
@@ -66,6 +72,52 @@ fn text(out: &Out, o: &Organisation) -> String {
         o.collector_version
     );
     text
+}
+
+/// What an operator should know of the collector's own doors: nothing where all is well.
+fn doors(out: &Out, access: &Access, now: Time, text: &mut String) {
+    for own in &access.certificates {
+        let left = own.not_after.0.saturating_sub(now.0) / 1000;
+        if left < 0 {
+            let _ = write!(
+                text,
+                "\n{} of the {} listener {}",
+                out.bold("Certificate"),
+                own.listener,
+                out.grave("has ended")
+            );
+        } else if left < NEAR_END_SECONDS {
+            let ends = format!("ends in {}", span(left));
+            let _ = write!(text, "\n{} of the {} listener {}", out.bold("Certificate"), own.listener, out.grave(&ends));
+        }
+    }
+    for own in &access.revocation {
+        let stale = own.state == "used" && own.next_update.is_some_and(|end| end.0 < now.0);
+        if stale {
+            let what = format!("of `{}` is past its end", own.issuer);
+            let _ = write!(text, "\n{} {}", out.bold("Revocation list"), out.grave(&what));
+        } else if !matches!(own.state.as_str(), "used" | "superseded") {
+            let from = if own.source.is_empty() { String::new() } else { format!(" ({})", own.source) };
+            let _ = write!(text, "\n{} {}: {}{from}", out.bold("Revocation list"), out.grave(&own.state), own.problem);
+        }
+    }
+    if let Some(error) = &access.reload_error {
+        let _ = write!(text, "\n{} {}: {error}", out.bold("Reload"), out.grave("refused"));
+    }
+    if !access.needs_restart.is_empty() {
+        let _ = write!(text, "\n{} for {}", out.bold("Restart needed"), access.needs_restart.join(", "));
+    }
+    for (ended, label) in [(false, "Refused"), (true, "Ended")] {
+        let words: Vec<String> = access
+            .refusals
+            .iter()
+            .filter(|own| own.ended == ended && own.count > 0)
+            .map(|own| format!("{} {} ({})", own.count, own.reason, own.listener))
+            .collect();
+        if !words.is_empty() {
+            let _ = write!(text, "\n{} {}", out.bold(label), words.join(", "));
+        }
+    }
 }
 
 /// Counts in words, gravest first, without zeroes.

@@ -13,7 +13,7 @@ use super::*;
 use crate::accept::CheckPeer;
 use crate::clock::Clock;
 use crate::fixture::{Lab, Machine, sid, tpm};
-use crate::identity::OperatorCheck;
+use crate::identity::{OperatorCheck, Operators};
 use crate::view::guard::{HostNames, guarded};
 use crate::view::http;
 use crate::view::metrics::Observatory;
@@ -26,7 +26,8 @@ struct Got {
 }
 
 fn local_operator() -> OperatorPeer {
-    let check = OperatorCheck { policy: None, names: Vec::new(), clock: Arc::new(crate::clock::SystemClock) };
+    let anyone = Operators { policy: None, names: Vec::new() };
+    let check = OperatorCheck::new(anyone, Arc::default(), Arc::new(crate::clock::SystemClock));
     check.check(&[] as &[CertificateDer<'_>], "127.0.0.1:1".parse().unwrap()).unwrap()
 }
 
