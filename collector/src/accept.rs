@@ -28,6 +28,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::ConnectionLimits;
 use crate::connections::{Connections, Entry, Live};
+use crate::handshakes::Handshakes;
 use crate::log_limit::{HeldBack, LogLimit};
 
 /// Length of the HTTP/2 client connection preface (RFC 9113 section 3.4), in bytes.
@@ -39,6 +40,10 @@ const WAITING_CONNECTIONS: usize = 64;
 /// Pause after an accept error such as running out of file descriptors, which would otherwise spin.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
+/// How often idle connections are looked for: a quarter of the idle time, within these bounds.
+const SHORTEST_IDLE_SWEEP: Duration = Duration::from_millis(100);
+const LONGEST_IDLE_SWEEP: Duration = Duration::from_secs(30);
+
 /// Decides what a peer is from the certificates it proved to hold; run after every handshake, resumed or full.
 pub trait CheckPeer: Send + Sync + 'static {
     /// What the services see of the peer, in the request's extensions.
@@ -46,6 +51,11 @@ pub trait CheckPeer: Send + Sync + 'static {
 
     /// The peer, or a constant word for counting and a sentence for the log.
     fn check(&self, chain: &[CertificateDer<'_>], remote: SocketAddr) -> Result<Self::Peer, Refusal>;
+
+    /// How long a peer has made no call; zero where it may stay for as long as it likes.
+    fn idle(_peer: &Self::Peer) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Why a peer is not let in, or not let stay: a constant word for counting, and a sentence for the log.
@@ -131,13 +141,14 @@ pub fn accept<C: CheckPeer>(
         live: Arc::clone(live),
         counts: Arc::clone(counts),
         connections: Arc::new(Semaphore::new(limits.connections)),
-        handshakes: Arc::new(Semaphore::new(limits.handshakes)),
+        handshakes: Handshakes::new(limits.handshakes, limits.handshakes_per_address),
         per_address: Arc::default(),
         log_limit: LogLimit::default(),
     });
     for listener in listeners {
         tokio::spawn(door.clone().run(listener, sender.clone(), stop.clone()));
     }
+    tokio::spawn(door.end_idle(stop.clone()));
     ReceiverStream::new(receiver)
 }
 
@@ -149,7 +160,7 @@ struct Door<C: CheckPeer> {
     live: Arc<Connections<C::Peer>>,
     counts: Arc<AcceptCounts>,
     connections: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
+    handshakes: Arc<Handshakes>,
     per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
     log_limit: LogLimit,
 }
@@ -178,7 +189,22 @@ impl<C: CheckPeer> Door<C> {
         info!("listener closed");
     }
 
-    /// Takes a slot for the connection and starts its handshake, or drops it.
+    /// Ends connections that have carried no call for too long.
+    async fn end_idle(self: Arc<Self>, stop: CancellationToken) {
+        let every = (self.limits.idle_time / 4).clamp(SHORTEST_IDLE_SWEEP, LONGEST_IDLE_SWEEP);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(every) => {}
+            }
+            for live in self.live.that(|peer| C::idle(peer) > self.limits.idle_time) {
+                live.end.cancel();
+                self.counts.end("idle");
+            }
+        }
+    }
+
+    /// Starts the handshake of a connection, which takes a slot among the connections once it is through.
     fn admit(
         self: &Arc<Self>,
         stream: TcpStream,
@@ -187,26 +213,23 @@ impl<C: CheckPeer> Door<C> {
         stop: &CancellationToken,
     ) {
         let address = remote.ip().to_canonical();
-        let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() else {
-            return self.refuse(address, "too-many-connections", "every connection slot is taken");
-        };
-        let Some(of_address) = AddressSlot::take(&self.per_address, address, self.limits.connections_per_address)
-        else {
-            return self.refuse(address, "too-many-of-address", "every connection slot of this address is taken");
-        };
-        let Ok(handshake) = Arc::clone(&self.handshakes).try_acquire_owned() else {
-            return self.refuse(address, "too-many-handshakes", "every handshake slot is taken");
-        };
-        let slots = Slots { _connection: connection, _of_address: of_address };
+        let handshake = self.handshakes.begin(address);
         let (door, sender, stop) = (Arc::clone(self), sender.clone(), stop.clone());
         tokio::spawn(async move {
             let shaken = tokio::select! {
                 () = stop.cancelled() => return,
+                () = handshake.gives_way.cancelled() => {
+                    return door.refuse(address, "gave-way", "a newer handshake needed the place of this one");
+                }
                 shaken = timeout(door.limits.handshake_time, door.shake(stream, remote)) => shaken,
             };
             drop(handshake);
             match shaken {
                 Ok(Ok((io, (entry, Live { peer, end, .. })))) => {
+                    let slots = match door.slots(address) {
+                        Ok(slots) => slots,
+                        Err((reason, detail)) => return door.refuse(address, reason, detail),
+                    };
                     door.counts.accepted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     let preface = Preface::expected_within(door.limits.preface_time);
                     let ended = Box::pin(end.cancelled_owned());
@@ -218,6 +241,18 @@ impl<C: CheckPeer> Door<C> {
                 Err(_) => door.refuse(address, "handshake-timeout", "the handshake was not finished in time"),
             }
         });
+    }
+
+    /// Takes a place among the connections.
+    fn slots(&self, address: IpAddr) -> Result<Slots, (&'static str, &'static str)> {
+        let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() else {
+            return Err(("too-many-connections", "every connection slot is taken"));
+        };
+        let Some(of_address) = AddressSlot::take(&self.per_address, address, self.limits.connections_per_address)
+        else {
+            return Err(("too-many-of-address", "every connection slot of this address is taken"));
+        };
+        Ok(Slots { _connection: connection, _of_address: of_address })
     }
 
     /// The handshake, and the check of the peer after it.
@@ -339,7 +374,7 @@ impl<P> PeerStream<P> {
     /// An error once the peer may stay no longer; what it does next is cut off.
     fn unless_ended(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.ended.as_mut().poll(cx).is_ready() {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the peer is no longer believed"));
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was ended"));
         }
         Ok(())
     }
@@ -420,8 +455,11 @@ mod tests {
             connections: 3,
             connections_per_address: 2,
             handshakes: 8,
+            handshakes_per_address: 8,
             handshake_time: Duration::from_secs(5),
             preface_time: Duration::from_millis(200),
+            request_time: Duration::from_secs(5),
+            idle_time: Duration::from_mins(1),
             connection_age: Duration::from_mins(1),
         }
     }

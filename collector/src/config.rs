@@ -162,10 +162,16 @@ pub struct ConnectionLimits {
     pub connections_per_address: usize,
     /// Most handshakes under way at a time.
     pub handshakes: usize,
+    /// Most handshakes of one address under way at a time.
+    pub handshakes_per_address: usize,
     /// Longest a handshake may take.
     pub handshake_time: Duration,
     /// Longest a peer may take to send the HTTP/2 preface.
     pub preface_time: Duration,
+    /// Longest that one call may take, from its headers to its answer; a stream, to its beginning.
+    pub request_time: Duration,
+    /// Longest a probe's connection may stay without a call or a message on a stream.
+    pub idle_time: Duration,
     /// Longest a connection may live; a probe connects again.
     pub connection_age: Duration,
 }
@@ -213,9 +219,12 @@ pub const KEYS: &[KeyDoc] = keys! {
     "probes.blocked", "list of SHA-256", "`[]`", "Certificates that are refused, whatever else is true of them: the quick way to shut out one machine.";
     "probes.connections", "number", "`10000`", "Most connections at a time, from 1 to 1000000.";
     "probes.connections_per_address", "number", "`1000`", "Most connections of one address at a time.";
-    "probes.handshakes", "number", "`256`", "Most TLS handshakes under way at a time.";
+    "probes.handshakes", "number", "`1024`", "Most TLS handshakes under way at a time. Where all are taken, the oldest gives way.";
+    "probes.handshakes_per_address", "number", "`512`", "Most TLS handshakes of one address under way at a time.";
     "probes.handshake_time", "duration", "`10s`", "Longest a handshake may take, from 100ms to 60s.";
     "probes.preface_time", "duration", "`10s`", "Longest a peer may take to send the HTTP/2 preface, from 100ms to 60s.";
+    "probes.request_time", "duration", "`30s`", "Longest that one report may take, from its headers to its answer, from 1s to 10m.";
+    "probes.idle_time", "duration", "`10m`", "Longest a connection may stay without a report, from 1s to 1h. A probe connects again.";
     "probes.connection_age", "duration", "`1h`", "Longest a connection may live, from 1m to 1h.";
     "operators.listen", "list of addresses", "`[\"127.0.0.1:8444\"]`", "Where operators connect. Beyond loopback a certificate is needed.";
     "operators.certificate", "path", "none", "PEM chain of the collector's certificate for operators.";
@@ -229,9 +238,11 @@ pub const KEYS: &[KeyDoc] = keys! {
     "operators.host_names", "list of names", "`[]`", "Names beside `localhost` and loopback addresses by which browsers and scrapers may call a listener without TLS, such as that of a container. Others are refused, so that no foreign page reaches the collector through an operator's browser.";
     "operators.connections", "number", "`256`", "Most connections at a time.";
     "operators.connections_per_address", "number", "`64`", "Most connections of one address at a time.";
-    "operators.handshakes", "number", "`32`", "Most TLS handshakes under way at a time.";
+    "operators.handshakes", "number", "`64`", "Most TLS handshakes under way at a time. Where all are taken, the oldest gives way.";
+    "operators.handshakes_per_address", "number", "`32`", "Most TLS handshakes of one address under way at a time.";
     "operators.handshake_time", "duration", "`10s`", "Longest a handshake may take.";
     "operators.preface_time", "duration", "`10s`", "Longest a peer may take to send the HTTP/2 preface.";
+    "operators.request_time", "duration", "`30s`", "Longest that one question may take, from its headers to the beginning of its answer.";
     "operators.connection_age", "duration", "`1h`", "Longest a connection may live.";
     "grant.role", "text", "required", "In each `[[grant]]`: `domain-controller`, `directory`, `sync-server` or `relay`.";
     "grant.hosts", "list of names", "`[]`", "Hosts that may claim the role; `*` stands for any characters.";
@@ -252,6 +263,9 @@ pub const KEYS: &[KeyDoc] = keys! {
     "log.format", "text", "`text`", "`text` or `json`.";
     "log.filter", "text", "`info`", "Which events are written, such as `info` or `muster_collector=debug`.";
 };
+
+/// Longest any connection lives, whatever is configured.
+const LONGEST_CONNECTION: Duration = Duration::from_hours(1);
 
 /// The most a duration between reports may be.
 const DAY: Duration = Duration::from_hours(24);
@@ -275,7 +289,12 @@ impl Config {
                 }
                 TlsFiles::nowhere()
             }),
-            limits: limits(s, 10_000, 1_000, 256),
+            limits: ConnectionLimits {
+                idle_time: s
+                    .duration("idle_time", Duration::from_secs(1), Duration::from_hours(1))
+                    .unwrap_or(Duration::from_mins(10)),
+                ..limits(s, [10_000, 1_000, 1_024, 512])
+            },
         });
         let operators = s.section("operators", |s| {
             let listen: Vec<SocketAddr> =
@@ -294,7 +313,7 @@ impl Config {
                 s.missing("names", "the names in certificates that are operators");
             }
             let host_names = s.list("host_names").unwrap_or_default();
-            OperatorListener { listen, tls, names, host_names, limits: limits(s, 256, 64, 32) }
+            OperatorListener { listen, tls, names, host_names, limits: limits(s, [256, 64, 64, 32]) }
         });
         let mut grants = Grants::default();
         s.sections("grant", |s| grant(s, &mut grants));
@@ -402,16 +421,19 @@ fn tls_files(s: &mut Settings, base: &Path) -> Option<TlsFiles> {
     }
 }
 
-fn limits(s: &mut Settings, connections: u64, per_address: u64, handshakes: u64) -> ConnectionLimits {
+/// Reads the bounds of a listener. `counts` are the defaults of connections, of those of one address, of handshakes and of
+/// those of one address. Operators may stay for as long as a connection lives, since one that watches waits.
+fn limits(s: &mut Settings, counts: [u64; 4]) -> ConnectionLimits {
     let mut count = |key, default| {
         let value = s.integer(key, 1, 1_000_000).unwrap_or(default);
         usize::try_from(value).unwrap_or(usize::MAX)
     };
-    let (connections, connections_per_address, handshakes) = (
-        count("connections", connections),
-        count("connections_per_address", per_address),
-        count("handshakes", handshakes),
-    );
+    let [connections, connections_per_address, handshakes, handshakes_per_address] = [
+        count("connections", counts[0]),
+        count("connections_per_address", counts[1]),
+        count("handshakes", counts[2]),
+        count("handshakes_per_address", counts[3]),
+    ];
     let mut time = |key, least, default: u64, most| {
         s.duration(key, Duration::from_millis(least), Duration::from_secs(most)).unwrap_or(Duration::from_secs(default))
     };
@@ -419,9 +441,12 @@ fn limits(s: &mut Settings, connections: u64, per_address: u64, handshakes: u64)
         connections,
         connections_per_address,
         handshakes,
+        handshakes_per_address,
         handshake_time: time("handshake_time", 100, 10, 60),
         preface_time: time("preface_time", 100, 10, 60),
-        connection_age: time("connection_age", 60_000, 3_600, 3_600),
+        request_time: time("request_time", 1_000, 30, 600),
+        idle_time: LONGEST_CONNECTION,
+        connection_age: time("connection_age", 60_000, 3_600, LONGEST_CONNECTION.as_secs()),
     }
 }
 

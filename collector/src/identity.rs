@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use muster_evidence::{Role, Sha256, Timestamp};
 use muster_proto::link::{
@@ -24,6 +25,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::accept::{AcceptCounts, CheckPeer, Refusal};
 use crate::access::OwnCertificate;
+use crate::activity::Activity;
 use crate::clock::Clock;
 use crate::config::TlsFiles;
 use crate::crl::{self, Authority, RevocationSet};
@@ -36,6 +38,7 @@ pub struct PeerInfo {
     remote: SocketAddr,
     /// The roles that were granted to it when it connected.
     granted: Arc<[Role]>,
+    activity: Arc<Activity>,
 }
 
 impl PeerInfo {
@@ -47,6 +50,11 @@ impl PeerInfo {
     /// Where it connects from.
     pub const fn remote(&self) -> SocketAddr {
         self.remote
+    }
+
+    /// Notes that it made a call, or sent a message on a stream: its connection is not idle.
+    pub fn note_call(&self) {
+        self.activity.note();
     }
 }
 
@@ -288,10 +296,14 @@ impl CheckPeer for ProbeCheck {
                 let name = identity.name();
                 let granted = Role::ALL.iter().copied().filter(|role| role.needs_grant());
                 let granted = granted.filter(|role| grants.allow(*role, name, &identity.thumbprint())).collect();
-                Ok(PeerInfo { identity: Arc::new(identity), remote, granted })
+                Ok(PeerInfo { identity: Arc::new(identity), remote, granted, activity: Arc::default() })
             }
             Err(refused) => Err((refused.reason(), refused.to_string())),
         }
+    }
+
+    fn idle(peer: &PeerInfo) -> Duration {
+        peer.activity.idle()
     }
 }
 

@@ -34,11 +34,10 @@ pub struct Ingest(Core);
 
 /// What the peer proved. Only the listener that checks certificates puts it there.
 fn peer_of<T>(request: &Request<T>) -> Result<PeerInfo, Status> {
-    request
-        .extensions()
-        .get::<PeerInfo>()
-        .cloned()
-        .ok_or_else(|| Status::unauthenticated("reports are taken from peers with a client certificate only"))
+    let unproved = || Status::unauthenticated("reports are taken from peers with a client certificate only");
+    let peer = request.extensions().get::<PeerInfo>().cloned().ok_or_else(unproved)?;
+    peer.note_call();
+    Ok(peer)
 }
 
 async fn submit(core: &Core, peer: &PeerIdentity, report: v1::ReportRequest) -> Result<v1::ReportResponse, Status> {
@@ -71,7 +70,11 @@ impl ReportService for Ingest {
         request: Request<Streaming<v1::ReportStreamRequest>>,
     ) -> Result<Response<Self::ReportStreamStream>, Status> {
         let peer = peer_of(&request)?;
-        let reports = request.into_inner().map(|message| message.map(|v1::ReportStreamRequest { report }| report));
+        let caller = peer.clone();
+        let reports = request.into_inner().map(move |message| {
+            caller.note_call();
+            message.map(|v1::ReportStreamRequest { report }| report)
+        });
         let peer = Arc::new(peer.identity().clone());
         Ok(Response::new(answers(&self.0, &peer, reports)))
     }

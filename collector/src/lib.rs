@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod access;
+mod activity;
 pub mod ask_reload;
 mod background;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod crl;
 #[cfg(test)]
 mod fixture;
 mod follow;
+mod handshakes;
 pub mod identity;
 pub mod identity_of_host;
 pub mod ingest;

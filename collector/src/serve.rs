@@ -285,6 +285,7 @@ fn server(limits: ConnectionLimits) -> Server {
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
+        .timeout(limits.request_time)
         .max_connection_age(limits.connection_age)
 }
 

@@ -5,7 +5,9 @@
 mod certificates;
 mod damage;
 mod demo;
+mod docs;
 mod fates;
+mod floods;
 mod full_disk;
 mod identity;
 mod idle;
