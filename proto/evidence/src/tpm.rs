@@ -65,6 +65,7 @@ pub struct TpmLockout {
     pub recovery_seconds: u32,
     /// Failures counted at present; `None` where it was not readable. It moves by itself, so it travels beside the
     /// digested body, and whoever decodes a body alone has `None` here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,
 }
 
