@@ -198,7 +198,7 @@ proto: ## Remakes the code generated from the schema.
 .PHONY: docs-generated
 docs-generated: ## Remakes docs/checks and the references of settings and command lines; tests compare them.
 	cargo run $(CARGO_FLAGS) -p muster-probe -- checks --markdown docs/checks
-	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-probe -p muster-collector --lib -- config the_reference_in_docs
+	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-probe -p muster-collector --lib -- config limits the_reference_in_docs
 	MUSTER_REGENERATE=1 cargo test $(CARGO_FLAGS) -p muster-tests --test deploy -- manuals::the_reference
 
 .PHONY: dashboards

@@ -35,7 +35,7 @@ use crate::log_limit::{HeldBack, LogLimit};
 const PREFACE_BYTES: usize = 24;
 
 /// Accepted connections that may wait for the server to take them.
-const WAITING_CONNECTIONS: usize = 64;
+pub(crate) const WAITING_CONNECTIONS: usize = 64;
 
 /// Pause after an accept error such as running out of file descriptors, which would otherwise spin.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);

@@ -21,6 +21,7 @@ pub mod identity_of_host;
 pub mod ingest;
 mod inventory;
 pub mod judge;
+pub mod limits;
 pub mod listeners;
 mod log_limit;
 pub mod maintain;

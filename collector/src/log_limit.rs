@@ -17,7 +17,7 @@ use tokio::time::Instant;
 const LINE_STANDS_FOR: Duration = Duration::from_mins(1);
 
 /// Pairs of peer and reason that are remembered at once.
-const REMEMBERED: usize = 4_096;
+pub(crate) const REMEMBERED: usize = 4_096;
 
 /// Least time between two searches for what may be forgotten, while as much as may be is remembered.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);

@@ -27,10 +27,10 @@ const REFRESH_MS: i64 = 6 * 3_600_000;
 const RIVAL_REFRESH_MS: i64 = 60_000;
 
 /// Earlier installations, and earlier names, kept in a record.
-const EARLIER: usize = 8;
+pub(crate) const EARLIER: usize = 8;
 
 /// Most observations of one host, those of several reporters together.
-const OBSERVATIONS_PER_HOST: usize = 2 * limits::OBSERVATIONS_PER_REPORT;
+pub(crate) const OBSERVATIONS_PER_HOST: usize = 2 * limits::OBSERVATIONS_PER_REPORT;
 
 /// A report as far as it was admitted.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use crate::table::{Resident, Table, site_from_wire, site_to_wire};
 const LONGEST_WAIVER_MS: i64 = 366 * 86_400_000;
 
 /// Most waivers that have not ended.
-const MOST_WAIVERS: usize = 1_000;
+pub(crate) const MOST_WAIVERS: usize = 1_000;
 
 /// Hosts read from the store at once while planning.
 const PLAN_PAGE: usize = 256;

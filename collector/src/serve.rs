@@ -35,16 +35,16 @@ use crate::view::metrics::Observatory;
 use crate::view::{self, api::Api, guard::HostNames};
 
 /// Largest list of headers of a request, in bytes: ours have under one kilobyte.
-const HEADER_BYTES: u32 = 16 << 10;
+pub(crate) const HEADER_BYTES: u32 = 16 << 10;
 
 /// Most streams of one connection at a time: a probe uses one, a command line a few.
-const STREAMS_PER_CONNECTION: u32 = 64;
+pub(crate) const STREAMS_PER_CONNECTION: u32 = 64;
 
 /// Streams a peer may reset before we have accepted them (CVE-2023-44487, "rapid reset").
-const PENDING_RESETS: usize = 16;
+pub(crate) const PENDING_RESETS: usize = 16;
 
 /// How often a silent connection is asked whether it is still there, and how long it may take to answer.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+pub(crate) const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 
 /// Longest that calls under way may take to end after the collector was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);

@@ -116,6 +116,8 @@ pub struct Bounds {
     pub background: usize,
     /// How often a change is judged again after another collector was faster.
     pub conflict_retries: u32,
+    /// Most sites: hosts claim theirs, and each costs memory and a place in every snapshot.
+    pub sites: usize,
     /// Shortest time between two snapshots.
     pub snapshot_interval: Duration,
 }
@@ -128,6 +130,7 @@ impl Default for Bounds {
             stream_in_flight: 32,
             background: 16,
             conflict_retries: 8,
+            sites: 10_000,
             snapshot_interval: Duration::from_millis(150),
         }
     }

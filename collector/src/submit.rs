@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use muster_evidence::{ClientCertificate, HostIdentity, HostName, HostNo, Kind, Role, Sha256, Sid, Subject, Timestamp};
+use muster_evidence::{
+    ClientCertificate, HostIdentity, HostName, HostNo, Kind, Role, Sha256, Sid, SiteName, Subject, Timestamp,
+};
 use muster_proto::convert::{Incoming, InvalidReport, PROTOCOL, Refusal, WireKey, read_report};
 use muster_proto::link::PeerIdentity;
 use muster_proto::v1;
@@ -92,6 +94,8 @@ impl From<StoreError> for Refused {
 enum NotGranted {
     #[error("role `{role}` is not granted to `{peer}`")]
     Role { role: &'static str, peer: HostName },
+    #[error("site `{site}` is not known, and {known} sites are (at most {most} are taken)")]
+    Site { site: SiteName, known: usize, most: usize },
     #[error("inventories are taken from the role `directory`, which is not granted to `{peer}`")]
     Inventory { peer: HostName },
 }
@@ -184,10 +188,14 @@ impl Core {
             Some(_) => report.client_certificate.take().map(|claimed| (claimed, false)),
             None => Some((proved_certificate(peer, report.client_certificate.take(), &mut refusals), true)),
         };
-        // Merging must know which observations are listed, refused ones included.
-        report.refusals.clone_from(&refusals);
         let mut host = report.host.clone();
         host.forest = host.forest.or_else(|| self.settings().default_forest.clone());
+        if let Some(error) = self.one_site_too_many(&host) {
+            refusals.push(Refusal::new("site", &error));
+            host.site = None;
+        }
+        // Merging must know which observations are listed, refused ones included.
+        report.refusals.clone_from(&refusals);
         Ok(Admitted {
             report,
             host,
@@ -199,6 +207,17 @@ impl Core {
             refusals,
             now: self.now(),
         })
+    }
+
+    /// Whether a host claims a site that is not known, while as many are as may be.
+    fn one_site_too_many(&self, host: &HostIdentity) -> Option<NotGranted> {
+        let (forest, site) = (host.forest.as_ref()?, host.site.as_ref()?);
+        let most = self.settings().bounds.sites;
+        let known = self.read(|table| {
+            let key = (forest.clone(), site.clone());
+            table.site_number(&key).is_none().then(|| table.sites_len())
+        })?;
+        (known >= most).then(|| NotGranted::Site { site: site.clone(), known, most })
     }
 
     /// The answer to a report that says exactly what the last one said.

@@ -400,6 +400,11 @@ impl Table {
             .filter_map(|(_, number)| self.get(number))
     }
 
+    /// How many sites there are, those without hosts included.
+    pub fn sites_len(&self) -> usize {
+        self.site_numbers.len()
+    }
+
     /// The names next to a name in their order, up to `count` on either side.
     pub fn names_near(&self, name: &HostName, count: usize) -> impl Iterator<Item = &HostName> {
         let from = (name.clone(), HostNo(0));
@@ -956,7 +961,7 @@ fn slot(number: HostNo) -> Option<usize> {
 }
 
 /// More hosts than any forest has: a number beyond it comes from a broken record.
-const MOST_HOSTS: usize = 64 << 20;
+pub(crate) const MOST_HOSTS: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests;

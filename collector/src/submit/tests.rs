@@ -864,3 +864,30 @@ async fn a_clock_that_is_off_is_kept_once_and_its_recovery_too() {
     assert_eq!(send(0).await, COMMITTED);
     assert_eq!(ahead().await, 0);
 }
+
+#[tokio::test]
+async fn no_more_sites_are_claimed_than_may_be() {
+    let lab = Lab::new().await;
+    let most = lab.core.settings().bounds.sites;
+    {
+        let mut table = lock(&lab.core.0.table);
+        for number in table.sites_len()..most {
+            let name = format!("S{number}").parse().unwrap();
+            let forest = "corp.example".parse().unwrap();
+            table.intern_site(&muster_evidence::SiteRef { forest, name, object_guid: None });
+        }
+    }
+    let mut machine = Machine::endpoint("pc-1.corp.example", "One-more", 1_101);
+    let answer = lab.report(&mut machine).await.unwrap();
+    let told = format!("{:?}", answer.refusals);
+    assert!(told.contains("site `One-more` is not known, and 10000 sites are (at most 10000 are taken)"), "{told}");
+    let claimed = |lab: &Lab, name: &str| {
+        lab.core.read(|table| table.named(&name.parse().unwrap()).next().and_then(|row| table.site(row.site).cloned()))
+    };
+    assert_eq!(claimed(&lab, "pc-1.corp.example"), None, "it is taken, and placed as if it had claimed none");
+    let mut known = Machine::endpoint("pc-2.corp.example", "S9000", 1_102);
+    known.install_id = InstallId([9; 16]);
+    lab.take(&mut known).await;
+    assert_eq!(claimed(&lab, "pc-2.corp.example").unwrap().name.to_string(), "S9000");
+    assert_eq!(lab.core.read(crate::table::Table::sites_len), most);
+}

@@ -30,13 +30,13 @@ use crate::table::{PoolNo, judged_at};
 use crate::verdict::{standing_from_wire, standing_to_wire};
 
 /// Sites in a page where the request does not say.
-pub(super) const SITES_PER_PAGE: usize = 200;
+pub(crate) const SITES_PER_PAGE: usize = 200;
 
 /// Hosts or transitions in a page where the request does not say.
-const ITEMS_PER_PAGE: usize = 100;
+pub(crate) const ITEMS_PER_PAGE: usize = 100;
 
 /// The most of anything in a page.
-const MOST_PER_PAGE: usize = 1_000;
+pub(crate) const MOST_PER_PAGE: usize = 1_000;
 
 /// Transitions shown with one host, latest first.
 const TRANSITIONS_OF_HOST: usize = 20;
@@ -45,16 +45,16 @@ const TRANSITIONS_OF_HOST: usize = 20;
 const COPIES_SHOWN: usize = 10;
 
 /// Transitions sent with one change to a watcher.
-const TRANSITIONS_PER_CHANGE: usize = 100;
+pub(crate) const TRANSITIONS_PER_CHANGE: usize = 100;
 
 /// Transitions read from the store at a time while filtering.
 const TRANSITIONS_PER_READ: usize = 1_000;
 
 /// Transitions looked at for one answer; the answer says where to go on.
-const TRANSITIONS_LOOKED_AT: usize = 100_000;
+pub(crate) const TRANSITIONS_LOOKED_AT: usize = 100_000;
 
 /// Longest text of a name to look for.
-const NAME_BYTES: usize = 253;
+pub(crate) const NAME_BYTES: usize = 253;
 
 /// The service.
 #[derive(Clone, Debug)]

@@ -5,5 +5,5 @@ pub mod api;
 pub mod guard;
 pub mod http;
 pub mod metrics;
-mod page;
+pub(crate) mod page;
 mod wire;

@@ -47,11 +47,17 @@ fn facts(answer: &v1::GetHostResponse, host: &v1::HostSummary, now: Timestamp) -
                 b { "Conflict: " } "it reports as the same installation as " (answer.copies.join(", "))
                 " at the same time. One machine was copied from the other."
             }
+        } @else if !answer.same_tpm.is_empty() {
+            p class="warning" role="note" {
+                b { "Conflict: " } "it reports the same TPM as " (answer.same_tpm.join(", "))
+                " at the same time. One machine was copied from the other."
+            }
         } @else if answer.conflict {
             p class="warning" role="note" {
                 b { "Conflict: " } "two machines report under this name at the same time. Neither is averaged away."
             }
         }
+        @if !answer.asked_as.is_empty() { p { "It was called " (answer.asked_as) " before." } }
         dl class="facts" {
             dt { "Site" }
             dd { (hosts::site_of(host)) " – " (answer.site_origin) }

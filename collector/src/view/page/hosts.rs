@@ -13,7 +13,7 @@ use super::params::{PAGE, Params, link};
 use super::{Asked, part, site};
 
 /// The parameters of a list of hosts, apart from that of the name.
-pub(super) const FILTERS: &[&str] = &["host", "role", "check", "standing", "quiet", "certificate", PAGE];
+pub(super) const FILTERS: &[&str] = &["host", "role", "check", "standing", "quiet", "shared", "certificate", PAGE];
 
 super::handler!(render);
 
@@ -76,6 +76,7 @@ impl Filter<'_> {
             standings: params.all("standing").map(standing_of).collect::<Result<Vec<i32>, _>>()?,
             name_contains: params.one(self.name)?.to_owned(),
             quiet: params.flag("quiet")?,
+            shared: params.flag("shared")?,
             certificate_near_end: params.flag("certificate")?,
             page_token: params.one(PAGE)?.to_owned(),
             ..v1::ListHostsRequest::default()
@@ -120,6 +121,7 @@ impl Filter<'_> {
                         }
                     }
                     label { input type="checkbox" name="quiet" value="1" checked[request.quiet]; " quiet" }
+                    label { input type="checkbox" name="shared" value="1" checked[request.shared]; " shared" }
                     label {
                         input type="checkbox" name="certificate" value="1" checked[request.certificate_near_end];
                         " probe's certificate near its end"
@@ -164,7 +166,11 @@ fn table(hosts: &[v1::HostSummary], with_site: bool, now: Timestamp) -> Markup {
                     tr {
                         th scope="row" data-label="Host" {
                             (part::host_link(&host.name, forest))
-                            br; span class="note" { (roles(host)) }
+                            br; span class="note" {
+                                (roles(host))
+                                @if host.shared { ", shared" }
+                                @if !host.pool.is_empty() { ", of pool " (host.pool) }
+                            }
                         }
                         @if with_site { td data-label="Site" { (site_of(host)) } }
                         td data-label="Stands" { (part::standing(host.standing())) }

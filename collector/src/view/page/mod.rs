@@ -37,6 +37,8 @@ use crate::identity::OperatorPeer;
 use crate::snapshot::Snapshot;
 use crate::view::api::Api;
 
+pub(crate) use self::params::{PARAMETERS, QUERY_BYTES};
+
 /// The style sheet, one for all pages.
 const STYLE: &str = include_str!("style.css");
 

@@ -130,6 +130,46 @@ pub(super) fn counted(counts: &StandingCounts) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
+/// The same of a message.
+pub(super) fn counted_of(counts: Option<v1::StandingCounts>) -> String {
+    let v1::StandingCounts { ready, advisory, blocked, unknown, not_applicable } = counts.unwrap_or_default();
+    counted(&StandingCounts { ready, advisory, blocked, unknown, not_applicable })
+}
+
+/// Pools of machines that are made anew again and again, and that count among no endpoints.
+pub(super) fn pools(pools: &[v1::Pool], now: Timestamp) -> Markup {
+    html! {
+        @if !pools.is_empty() {
+            section {
+                h2 { "Pools" }
+                table class="cards" {
+                    caption { "Non-persistent desktops, which count among no endpoints; their users count" }
+                    thead {
+                        tr {
+                            th scope="col" { "Pool" }
+                            th scope="col" { "Belonging to it" }
+                            th scope="col" { "Heard of in 24 hours" }
+                            th scope="col" { "Last report" }
+                        }
+                    }
+                    tbody {
+                        @for pool in pools {
+                            tr {
+                                th scope="row" data-label="Pool" { (pool.name) }
+                                td data-label="Belonging to it" {
+                                    code { (pool.pattern) } @if !pool.site.is_empty() { " at " (pool.site) }
+                                }
+                                td data-label="Heard of in 24 hours" { (counted_of(pool.seen)) }
+                                td data-label="Last report" { (time_or(pool.last_report_ms, "never", now)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A text as the rules write it: `code` between backticks, *emphasis* between asterisks, and addresses that can be
 /// followed. Marks without a partner stay what they are.
 pub(super) fn words(text: &str) -> Markup {

@@ -39,6 +39,7 @@ async fn render(asked: &Asked<'_>) -> Result<Response, Status> {
         }
         (dcs(&site, &id, asked.now))
         (checks(&site, &id))
+        (part::pools(&wire::site(&site).pools, asked.now))
         section {
             h2 id="hosts" { "Hosts" }
             (list)
@@ -68,6 +69,10 @@ fn facts(site: &SiteSnapshot) -> Markup {
             dd { (part::counted(&population.endpoints)) (sites::quiet_too(population.endpoints_quiet)) }
             dt { "Coverage" }
             dd { (sites::coverage(site)) }
+            @if site.hosts_shared > 0 {
+                dt { "Shared machines" }
+                dd { (part::of(site.hosts_shared, "machine is", "machines are")) " used by more people than the policy calls shared" }
+            }
             @if !site.readiness.qualifiers.is_empty() {
                 dt { "Not judged yet" }
                 dd {

@@ -35,6 +35,7 @@ async fn render(asked: &Asked<'_>) -> Result<Response, Status> {
         (overview(organisation.get_ref(), &asked.snapshot))
         (top_reasons(organisation.get_ref(), asked.now))
         (list(&page, &params, asked.now))
+        (part::pools(&organisation.get_ref().pools, asked.now))
     };
     Ok(asked.show(&params, "Sites", &body))
 }
@@ -82,6 +83,9 @@ fn overview(all: &v1::GetOrganisationResponse, snapshot: &Snapshot) -> Markup {
                     (quiet_too(all.hosts_quiet))
                     @if all.hosts_without_site > 0 {
                         "; " (part::of(all.hosts_without_site, "is", "are")) " in no site that is known"
+                    }
+                    @if all.hosts_shared > 0 {
+                        "; " a href="/hosts?shared=1" { (part::number(all.hosts_shared)) " shared" } " by many people"
                     }
                     @if all.certificates_near_end > 0 {
                         "; the certificates of "
