@@ -159,8 +159,7 @@ pub fn check(arguments: &CheckArguments, loaded: &mut Loaded) -> Ended {
         When::Now => AsOf::At(now),
         When::At(at) => AsOf::At(at),
     };
-    let Judged { machines, readers } =
-        judge_all(machines, &policy, as_of, arguments.entra_joined.map(Answer::is_yes));
+    let Judged { machines, readers } = judge_all(machines, &policy, as_of, arguments.entra_joined.map(Answer::is_yes));
     let result = Outcome { machines, readers, problems, now };
     for problem in &result.problems {
         super::say(problem);
