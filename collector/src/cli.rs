@@ -35,6 +35,9 @@ pub enum Command {
         /// Settings, TOML.
         #[arg(long, default_value = "/etc/muster/collector.toml", env = "MUSTER_COLLECTOR_CONFIG")]
         config: PathBuf,
+        /// Chooses the form of the log, which goes to standard error; wins over the settings.
+        #[arg(long, value_name = "FORMAT")]
+        log_format: Option<LogFormatArg>,
     },
     /// Says everything that is wrong with a configuration, at once.
     CheckConfig {
@@ -151,6 +154,15 @@ pub enum PkiCommand {
     },
 }
 
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormatArg {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PurposeArg {
@@ -182,7 +194,12 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Serve { config } => with_config(&config, crate::serve::main),
+        Command::Serve { config, log_format } => with_config(&config, |mut config| {
+            if let Some(format) = log_format {
+                config.log.json = format == LogFormatArg::Json;
+            }
+            crate::serve::main(config)
+        }),
         Command::CheckConfig { config, file } => {
             let config = file.unwrap_or(config);
             with_config(&config, |_| {

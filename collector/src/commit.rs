@@ -7,7 +7,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use muster_proto::link::telemetry::TraceParent;
 use tokio::sync::{mpsc, oneshot};
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 
 use crate::meters::Meters;
 use crate::store::{Applied, HostUpdate, Store, StoreError};
@@ -17,6 +20,8 @@ use crate::store::{Applied, HostUpdate, Store, StoreError};
 pub(crate) struct Change {
     update: HostUpdate,
     done: oneshot::Sender<Result<Applied, Arc<StoreError>>>,
+    /// The span that waits for it.
+    trace: Option<TraceParent>,
 }
 
 /// Says why a change is not durable.
@@ -45,10 +50,24 @@ pub(crate) fn spawn(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Change>, mo
     tokio::spawn(async move {
         let mut batch = Vec::with_capacity(most);
         while queue.recv_many(&mut batch, most).await > 0 {
-            let (updates, waiting): (Vec<_>, Vec<_>) =
-                batch.drain(..).map(|Change { update, done }| (update, done)).unzip();
+            let span = info_span!(parent: None, "store.group-commit", changes = batch.len(), otel.status_code = Empty);
+            let mut waiting = Vec::with_capacity(batch.len());
+            let mut updates = Vec::with_capacity(batch.len());
+            for Change { update, done, trace } in batch.drain(..) {
+                // Many reports share a commit, so it belongs to none of their traces; it links to all of them.
+                if let Some(trace) = trace {
+                    trace.link(&span);
+                }
+                updates.push(update);
+                waiting.push(done);
+            }
             let (begun, changes) = (Instant::now(), updates.len());
-            let applied = store.apply(updates).await;
+            let applied = store.apply(updates).instrument(span.clone()).await;
+            if applied.is_err() {
+                span.record("otel.status_code", "ERROR");
+            }
+            // It must have ended before those who wait go on and are exported.
+            drop(span);
             meters.commits.note(begun.elapsed(), changes, applied.as_ref().err());
             match applied {
                 Ok(applied) => {
@@ -71,7 +90,8 @@ pub(crate) fn spawn(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Change>, mo
 /// Hands a change over, and waits until it is durable. The queue is bounded: while it is full, the sender waits.
 pub(crate) async fn hand_over(queue: &mpsc::Sender<Change>, update: HostUpdate) -> Result<Applied, CommitError> {
     let (done, waiting) = oneshot::channel();
-    queue.send(Change { update, done }).await.map_err(|_| CommitError::Stopping)?;
+    let trace = TraceParent::current();
+    queue.send(Change { update, done, trace }).await.map_err(|_| CommitError::Stopping)?;
     match waiting.await {
         Ok(Ok(applied)) => Ok(applied),
         Ok(Err(cause)) => Err(CommitError::Store { cause }),

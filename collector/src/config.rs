@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_evidence::{Forest, HostPattern, Role, Sha256};
+use muster_proto::link::CollectorUrl;
 use muster_proto::link::settings::{Settings, SettingsError};
+use muster_proto::link::telemetry::{DEFAULT_INTERVAL, Headers, OtlpSettings};
 
 use crate::crl::OnStale;
 use crate::crl::fetch::ListUrl;
@@ -36,6 +38,8 @@ pub struct Config {
     pub policy_file: Option<PathBuf>,
     /// How logs are written.
     pub log: LogConfig,
+    /// Where telemetry is exported to; `None`: nowhere, unless the environment says so.
+    pub telemetry: Option<OtlpSettings>,
     /// Revocation lists.
     pub crl: CrlConfig,
     /// The file all this was read from, for those who read it again; `None` where it was none.
@@ -260,6 +264,10 @@ pub const KEYS: &[KeyDoc] = keys! {
     "default_forest", "DNS name", "none", "Forest of hosts that do not name one.";
     "inventory_file", "path", "none", "TOML file that names the domain controllers and counts the endpoints expected in each site, and gives a site to hosts that name none. Without it coverage is unknown.";
     "policy_file", "path", "none", "TOML file that becomes revision 1 of the policy where the store has none.";
+    "telemetry.otlp", "URL", "none", "Where metrics and traces are sent by OTLP over gRPC: `https://host:4317`, or `http://` on this machine. Without it nothing is sent, unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set.";
+    "telemetry.otlp_ca", "path", "none", "PEM certificates of the CAs that issue the receiver's certificate; needed with `https://`.";
+    "telemetry.headers", "list of texts", "`[]`", "Sent with every message, each as `name=value`. They are secrets and never printed.";
+    "telemetry.interval", "duration", "`1m`", "How often metrics are sent, from 1s to 1h.";
     "log.format", "text", "`text`", "`text` or `json`.";
     "log.filter", "text", "`info`", "Which events are written, such as `info` or `muster_collector=debug`.";
 };
@@ -346,6 +354,7 @@ impl Config {
             interval: s.duration("interval", Duration::from_secs(1), DAY).unwrap_or(Duration::from_hours(1)),
             cache: s.path("cache").map_or_else(|| PathBuf::from("/var/lib/muster/crl"), at),
         });
+        let telemetry = s.section("telemetry", |s| telemetry(s, base));
 
         let errors = s.end();
         if !errors.is_empty() {
@@ -364,6 +373,7 @@ impl Config {
             log,
             crl,
             origin,
+            telemetry,
         })
     }
 
@@ -390,6 +400,23 @@ impl TlsFiles {
             blocked: Vec::new(),
         }
     }
+}
+
+/// Reads where telemetry is exported to.
+fn telemetry(s: &mut Settings, base: &Path) -> Option<OtlpSettings> {
+    let endpoint: Option<CollectorUrl> = s.parsed("otlp");
+    let ca = s.path("otlp_ca").map(|path| base.join(path));
+    let headers: Vec<String> = s.list("headers").unwrap_or_default();
+    let headers = Headers::parse(headers.iter().map(String::as_str)).unwrap_or_else(|error| {
+        s.invalid("headers", error);
+        Headers::default()
+    });
+    let interval = s.duration("interval", Duration::from_secs(1), Duration::from_hours(1)).unwrap_or(DEFAULT_INTERVAL);
+    let endpoint = endpoint?;
+    if endpoint.is_secure() && ca.is_none() {
+        s.missing("otlp_ca", "the CA certificates that may have issued the receiver's certificate");
+    }
+    Some(OtlpSettings { endpoint, ca, headers, interval })
 }
 
 /// Reads the TLS keys of a listener: all three files, or none of them.

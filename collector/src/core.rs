@@ -17,7 +17,7 @@ use muster_proto::link::Chain;
 use muster_proto::v1;
 use muster_readiness::{ForestFacts, KeyInventory, SiteFacts, SiteReadiness, held, is_stale};
 use tokio::sync::{Notify, mpsc, watch};
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, info_span, warn};
 
 use crate::clock::Clock;
 use crate::commit::{self, Change};
@@ -29,6 +29,7 @@ use crate::publish::{
     Edition, RolloutRecord, empty_snapshot, entra_joined, next_snapshot, serving, site_facts, site_readiness,
 };
 use crate::rebuild::Rebuild;
+use crate::sampling::Sampling;
 use crate::settings::{Grants, Settings};
 use crate::sites::SiteKey;
 use crate::snapshot::Snapshot;
@@ -76,6 +77,8 @@ pub(crate) struct Inner {
     /// What is said of peers whose reports are refused, wholly or in part.
     pub(crate) log_limit: LogLimit,
     meters: Arc<Meters>,
+    /// Which traces of reports are kept.
+    pub(crate) sampling: Sampling,
     /// Something was published to the table.
     pub(crate) table_changed: Notify,
     /// Something waits to be judged.
@@ -176,6 +179,7 @@ impl Core {
             last_transition: AtomicU64::new(0),
             log_limit: LogLimit::default(),
             meters,
+            sampling: Sampling::default(),
             table_changed: Notify::new(),
             work_waits: Notify::new(),
         }));
@@ -347,7 +351,7 @@ impl Core {
         &self,
         change: crate::store::HostUpdate,
     ) -> Result<crate::store::Applied, commit::CommitError> {
-        commit::hand_over(&self.0.changes, change).await
+        commit::hand_over(&self.0.changes, change).instrument(info_span!("store.commit")).await
     }
 
     pub(crate) fn note_transition(&self, number: u64) {
@@ -531,7 +535,8 @@ impl Core {
         let host = host_facts(name, record, bodies);
         let site = self.facts_of_site(record, now);
         let forest = self.facts_of_forest(forest_of(record).as_ref(), users_of(&host)).await?;
-        let judging = judge_host(&Case { record, before, host: &host, site: &site, forest: &forest, policy, now });
+        let case = Case { record, before, host: &host, site: &site, forest: &forest, policy, now };
+        let judging = info_span!("judge.host", host = %host.host).in_scope(|| judge_host(&case));
         Ok(Some((judging, site.revision, forest.revision)))
     }
 

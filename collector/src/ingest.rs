@@ -4,10 +4,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use muster_evidence::limits;
 use muster_proto::link::PeerIdentity;
+use muster_proto::link::telemetry::{self, TraceParent};
 use muster_proto::v1;
 use muster_proto::v1::report_service_server::{ReportService, ReportServiceServer};
 use tokio::sync::{mpsc, oneshot};
@@ -15,12 +16,14 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
-use tracing::{debug, warn};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, debug, info_span, warn};
 
 use crate::core::Core;
 use crate::identity::PeerInfo;
 use crate::log_limit::HeldBack;
 use crate::status::of_refused;
+use crate::submit::News;
 
 /// The service, with its bound on messages.
 pub fn service(core: Core) -> ReportServiceServer<Ingest> {
@@ -40,9 +43,63 @@ fn peer_of<T>(request: &Request<T>) -> Result<PeerInfo, Status> {
     Ok(peer)
 }
 
-async fn submit(core: &Core, peer: &PeerIdentity, report: v1::ReportRequest) -> Result<v1::ReportResponse, Status> {
+/// What the trace of a report hangs on.
+#[derive(Clone, Copy)]
+enum Caller {
+    /// The call that brought it alone.
+    Call(Option<TraceParent>),
+    /// The stream that brought it among others, which are as many traces.
+    Stream(Option<TraceParent>),
+}
+
+/// Takes a report in a trace. What came of it says whether the trace is kept, and the answer tells the caller.
+async fn traced(
+    core: &Core,
+    peer: &PeerIdentity,
+    report: v1::ReportRequest,
+    caller: Caller,
+) -> (Result<v1::ReportResponse, Status>, Option<TraceParent>) {
+    let span =
+        info_span!("ingest.submit", otel.kind = "server", otel.status_code = Empty, peer = %peer.name(), host = Empty);
+    match caller {
+        Caller::Call(Some(parent)) => parent.adopt(&span),
+        Caller::Stream(Some(stream)) => stream.link(&span),
+        Caller::Call(None) | Caller::Stream(None) => {}
+    }
+    let taking = async {
+        let news = OnceLock::new();
+        let answer = submit(core, peer, report, &news).await;
+        let own = TraceParent::current();
+        let chosen = match caller {
+            Caller::Call(Some(parent)) => parent.sampled,
+            Caller::Call(None) | Caller::Stream(_) => own.is_some_and(|own| own.sampled),
+        };
+        let reason = match (&answer, news.get()) {
+            (Err(_), _) => {
+                Span::current().record("otel.status_code", "ERROR");
+                Some("error")
+            }
+            (Ok(_), Some(News::FirstReport)) => Some("first-report"),
+            (Ok(_), Some(News::VerdictChanged)) => Some("verdict-changed"),
+            (Ok(_), None) => chosen.then_some("chosen"),
+        };
+        let kept = reason.filter(|_| core.0.sampling.admit(peer.name(), Instant::now()));
+        if let Some(reason) = kept {
+            telemetry::keep(reason);
+        }
+        (answer, own.map(|own| own.with_sampled(kept.is_some())))
+    };
+    taking.instrument(span).await
+}
+
+async fn submit(
+    core: &Core,
+    peer: &PeerIdentity,
+    report: v1::ReportRequest,
+    news: &OnceLock<News>,
+) -> Result<v1::ReportResponse, Status> {
     let begun = Instant::now();
-    let answer = core.submit(peer, report).await;
+    let answer = core.submit_for_news(peer, report, news).await;
     core.meters().reports.note(begun.elapsed(), answer.as_ref());
     answer.map_err(|refused| {
         let status = of_refused(&refused);
@@ -60,7 +117,16 @@ async fn submit(core: &Core, peer: &PeerIdentity, report: v1::ReportRequest) -> 
 impl ReportService for Ingest {
     async fn report(&self, request: Request<v1::ReportRequest>) -> Result<Response<v1::ReportResponse>, Status> {
         let peer = peer_of(&request)?;
-        submit(&self.0, peer.identity(), request.into_inner()).await.map(Response::new)
+        let caller = Caller::Call(TraceParent::of_request(request.metadata()));
+        let (answer, trace) = traced(&self.0, peer.identity(), request.into_inner(), caller).await;
+        let mut answer = answer.map(Response::new);
+        if let Some(trace) = trace {
+            trace.answer(match &mut answer {
+                Ok(response) => response.metadata_mut(),
+                Err(status) => status.metadata_mut(),
+            });
+        }
+        answer
     }
 
     type ReportStreamStream = Pin<Box<dyn Stream<Item = Result<v1::ReportStreamResponse, Status>> + Send>>;
@@ -70,13 +136,14 @@ impl ReportService for Ingest {
         request: Request<Streaming<v1::ReportStreamRequest>>,
     ) -> Result<Response<Self::ReportStreamStream>, Status> {
         let peer = peer_of(&request)?;
+        let stream = TraceParent::of_request(request.metadata());
         let caller = peer.clone();
         let reports = request.into_inner().map(move |message| {
             caller.note_call();
             message.map(|v1::ReportStreamRequest { report }| report)
         });
         let peer = Arc::new(peer.identity().clone());
-        Ok(Response::new(answers(&self.0, &peer, reports)))
+        Ok(Response::new(answers(&self.0, &peer, stream, reports)))
     }
 }
 
@@ -88,10 +155,12 @@ type Job = (v1::ReportRequest, oneshot::Sender<Answer>);
 fn answers(
     core: &Core,
     peer: &Arc<PeerIdentity>,
+    stream: Option<TraceParent>,
     mut reports: impl Stream<Item = Result<Option<v1::ReportRequest>, Status>> + Send + Unpin + 'static,
 ) -> Pin<Box<dyn Stream<Item = Result<v1::ReportStreamResponse, Status>> + Send>> {
     let in_flight = core.settings().bounds.stream_in_flight.max(1);
-    let workers: Vec<mpsc::Sender<Job>> = (0..in_flight).map(|_| worker(core.clone(), Arc::clone(peer))).collect();
+    let workers: Vec<mpsc::Sender<Job>> =
+        (0..in_flight).map(|_| worker(core.clone(), Arc::clone(peer), stream)).collect();
     let (in_order, waiting) = mpsc::channel::<Result<oneshot::Receiver<Answer>, Status>>(in_flight);
     tokio::spawn(async move {
         while let Some(message) = reports.next().await {
@@ -131,12 +200,12 @@ fn answers(
 }
 
 /// Takes reports one after the other until the stream ends.
-fn worker(core: Core, peer: Arc<PeerIdentity>) -> mpsc::Sender<Job> {
+fn worker(core: Core, peer: Arc<PeerIdentity>, stream: Option<TraceParent>) -> mpsc::Sender<Job> {
     let (jobs, mut queue) = mpsc::channel::<Job>(1);
     tokio::spawn(async move {
         while let Some((report, done)) = queue.recv().await {
             // Once read, a report is seen through: what it says counts even if its sender is gone.
-            let _ = done.send(submit(&core, &peer, report).await);
+            let _ = done.send(traced(&core, &peer, report, Caller::Stream(stream)).await.0);
         }
     });
     jobs
@@ -174,7 +243,7 @@ mod tests {
         // A report that is not one answers in its place.
         let expected: Vec<_> = reports.iter().map(|report| (report.sequence, report.install_id.is_empty())).collect();
         let stream = tokio_stream::iter(reports.into_iter().map(|report| Ok(Some(report))));
-        let told: Vec<_> = answers(&lab.core, &relay, stream).collect().await;
+        let told: Vec<_> = answers(&lab.core, &relay, None, stream).collect().await;
         assert_eq!(told.len(), expected.len());
         for (answer, (sequence, spoilt)) in told.into_iter().zip(expected) {
             match answer.unwrap().answer.unwrap() {
@@ -212,9 +281,9 @@ mod tests {
         let mut report = || machine.report(lab.clock.now());
         let limit = &lab.core.0.log_limit;
         // A role that is not granted is refused in part, a report without an installation as a whole.
-        submit(&lab.core, &peer, report()).await.unwrap();
+        submit(&lab.core, &peer, report(), &OnceLock::new()).await.unwrap();
         let spoilt = v1::ReportRequest { install_id: Vec::new(), ..report() };
-        submit(&lab.core, &peer, spoilt).await.unwrap_err();
+        submit(&lab.core, &peer, spoilt, &OnceLock::new()).await.unwrap_err();
         for reason in ["role", "invalid"] {
             assert_eq!(limit.admit(peer.name(), reason, Instant::now()), None, "{reason}");
         }

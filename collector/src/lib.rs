@@ -33,6 +33,7 @@ mod publish;
 pub mod query;
 mod rebuild;
 pub mod reload;
+mod sampling;
 pub mod serve;
 pub mod settings;
 pub mod sites;

@@ -90,6 +90,10 @@ fn bucket(bounds: &[f64], value: f64) -> usize {
 
 impl Histogram {
     /// A histogram with these upper bounds, at most 16 of them.
+    ///
+    /// # Panics
+    ///
+    /// If there are more; both lists of bounds are constants that a test counts.
     pub const fn new(bounds: &'static [f64]) -> Self {
         assert!(bounds.len() <= MOST_BOUNDS, "there is room for 16 bounds");
         Self { bounds, counts: [const { AtomicU64::new(0) }; MOST_BOUNDS + 1], sum: AtomicU64::new(0) }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use muster_proto::FILE_DESCRIPTOR_SET;
-use muster_proto::link::telemetry::{self, LogFormat, TelemetryError};
+use muster_proto::link::telemetry::{self, Exporter, LogFormat, OtlpError, OtlpSettings, TelemetryError};
 use muster_proto::v1::readiness_service_server::ReadinessServiceServer;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -31,7 +31,8 @@ use crate::reload::{Reloader, reload_on_signal};
 use crate::settings::Settings;
 use crate::sites::{InvalidInventory, Sites};
 use crate::store::{self, StoreError};
-use crate::view::metrics::Observatory;
+use crate::view::health::Health;
+use crate::view::metrics::{self, Observatory};
 use crate::view::{self, api::Api, guard::HostNames};
 
 /// Largest list of headers of a request, in bytes: ours have under one kilobyte.
@@ -79,6 +80,9 @@ pub enum ServeError {
     /// The listeners cannot be opened.
     #[error(transparent)]
     Listeners(#[from] ListenersError),
+    /// Telemetry cannot be exported.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -105,14 +109,23 @@ pub enum ServeError {
     Reflection(#[source] tonic_reflection::server::Error),
 }
 
+/// Longest the last export may take at the end.
+const LAST_EXPORT: Duration = Duration::from_secs(3);
+
 /// `muster-collector serve`.
 pub fn main(config: Config) -> ExitCode {
     let format = if config.log.json { LogFormat::Json } else { LogFormat::Text };
-    let done = telemetry::start(format, &config.log.filter).map_err(ServeError::from).and_then(|()| {
+    let exporter = match exporter(&config) {
+        Ok(exporter) => exporter,
+        Err(error) => return cli::fail(&ServeError::from(error)),
+    };
+    let started = telemetry::start(format, &config.log.filter, exporter.as_ref());
+    let exported = exporter.clone();
+    let done = started.map_err(ServeError::from).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
         let done = runtime.block_on(async {
             let stop = CancellationToken::new();
-            let serving = Collector::start(config, Arc::new(SystemClock), stop.clone()).await?;
+            let serving = Collector::start_exporting(config, Arc::new(SystemClock), exported, stop.clone()).await?;
             tokio::spawn(reload_on_signal(serving.reloader().clone(), stop.clone()));
             tokio::spawn(stop_on_signal(stop));
             serving.finish().await
@@ -121,10 +134,23 @@ pub fn main(config: Config) -> ExitCode {
         runtime.shutdown_timeout(DRAIN);
         done
     });
+    // Off the runtime, which is gone: an exporter that hangs has held nothing up, and does not now.
+    if let Some(exporter) = exporter {
+        exporter.shutdown(LAST_EXPORT);
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => cli::fail(&error),
     }
+}
+
+/// Starts to export where the settings or the environment say so.
+fn exporter(config: &Config) -> Result<Option<Exporter>, OtlpError> {
+    let settings = match &config.telemetry {
+        Some(settings) => Some(settings.clone()),
+        None => OtlpSettings::from_environment(|key| std::env::var(key).ok())?,
+    };
+    settings.map(|settings| Exporter::start(&settings, "muster-collector", env!("CARGO_PKG_VERSION"))).transpose()
 }
 
 async fn stop_on_signal(stop: CancellationToken) {
@@ -169,6 +195,16 @@ pub struct Collector {
 impl Collector {
     /// Opens the store, loads what is in it, and serves until `stop`.
     pub async fn start(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken) -> Result<Self, ServeError> {
+        Self::start_exporting(config, clock, None, stop).await
+    }
+
+    /// Does what [`Collector::start`] does, and gives the exporter its metrics.
+    pub async fn start_exporting(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        exporter: Option<Exporter>,
+        stop: CancellationToken,
+    ) -> Result<Self, ServeError> {
         let sites = inventory(config.inventory_file.as_deref())?;
         let policy_text = config.policy_file.as_deref().map(read).transpose()?;
         // Sockets first: an address in use is told before minutes are spent on loading.
@@ -208,22 +244,28 @@ impl Collector {
                 .map_err(|cause| ServeError::Transport { listener: "probes'", cause })
         });
 
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_serving::<ReadinessServiceServer<Api>>().await;
+        let (reporter, health_service) = tonic_health::server::health_reporter();
+        let health = Arc::new(Health::new(core.clone(), stop.clone()));
+        tokio::spawn(Arc::clone(&health).report(reporter));
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .map_err(ServeError::Reflection)?;
         let incoming = listeners.accept_operators(&stop);
-        let observatory = Arc::new(Observatory::new(core.clone(), Arc::clone(&access), store_path));
+        let observatory = Observatory::new(core.clone(), Arc::clone(&access), store_path, exporter.clone());
+        let observatory = Arc::new(observatory);
+        if let Some(exporter) = &exporter {
+            let observatory = Arc::clone(&observatory);
+            exporter.provide_metrics(Box::new(move || metrics::otlp::messages(&observatory)));
+        }
         tokio::spawn(Arc::clone(&observatory).run(stop.clone()));
         let host_names = match config.operators.tls {
             None => HostNames::Loopback(config.operators.host_names.as_slice().into()),
             Some(_) => HostNames::Any,
         };
         let api = Api::new(core.clone()).with_reloader(listeners.reloader.clone());
-        let routes = Routes::from(view::http::router(&observatory))
+        let routes = Routes::from(view::http::router(&observatory, &health))
             .add_service(ReadinessServiceServer::new(api))
             .add_service(tonic::service::interceptor::InterceptedService::new(health_service, operators_only))
             .add_service(tonic::service::interceptor::InterceptedService::new(reflection, operators_only));

@@ -13,6 +13,7 @@ mod place;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use muster_evidence::{
@@ -83,6 +84,15 @@ impl Refused {
     }
 }
 
+/// What a report changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Its host was not known.
+    FirstReport,
+    /// A verdict about its host, or a user there, is another one now.
+    VerdictChanged,
+}
+
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         Self::Commit(error.into())
@@ -127,8 +137,17 @@ struct Admitted {
 
 impl Core {
     /// Takes one report.
-    #[tracing::instrument(name = "ingest.submit", skip_all, fields(peer = %peer.name(), host))]
     pub async fn submit(&self, peer: &PeerIdentity, message: v1::ReportRequest) -> Result<v1::ReportResponse, Refused> {
+        self.submit_for_news(peer, message, &OnceLock::new()).await
+    }
+
+    /// Does what [`Core::submit`] does, and notes what the report changed.
+    pub(crate) async fn submit_for_news(
+        &self,
+        peer: &PeerIdentity,
+        message: v1::ReportRequest,
+        news: &OnceLock<News>,
+    ) -> Result<v1::ReportResponse, Refused> {
         let admitted = self.admit(peer, read_report(message)?)?;
         tracing::Span::current().record("host", tracing::field::display(&admitted.host.name));
         self.tell_refusals(&admitted, &admitted.refusals);
@@ -142,7 +161,7 @@ impl Core {
         };
         let attempts = self.settings().bounds.conflict_retries.max(1);
         for _ in 0..attempts {
-            if let Some(response) = self.try_to_take(&admitted).await? {
+            if let Some(response) = self.try_to_take(&admitted, news).await? {
                 return Ok(response);
             }
             debug!("another collector was faster; the report is judged again");
@@ -271,7 +290,11 @@ impl Core {
     }
 
     /// Takes a report that may change something. `None` where the host was changed by others meanwhile.
-    async fn try_to_take(&self, admitted: &Admitted) -> Result<Option<v1::ReportResponse>, Refused> {
+    async fn try_to_take(
+        &self,
+        admitted: &Admitted,
+        news: &OnceLock<News>,
+    ) -> Result<Option<v1::ReportResponse>, Refused> {
         let Place { number, stored } = self.place(admitted).await?;
         let row = self.read(|table| table.get(number).map(|row| (row.sequence, row.last_seen, row.incarnation)));
         let known = stored.as_ref().map(|stored| {
@@ -291,7 +314,7 @@ impl Core {
             (Order::Superseded, Some(known)) => {
                 self.take_series_alone(admitted, number, order, stored.as_ref(), known).await
             }
-            _ => self.take_merged(admitted, &arrival, number, order, stored.as_ref(), known).await,
+            _ => self.take_merged(admitted, &arrival, number, order, stored.as_ref(), known, news).await,
         }
     }
 
@@ -401,6 +424,7 @@ impl Core {
         Ok((changed.collect(), acks))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each is a part of one report, and they come from one place")]
     async fn take_merged(
         &self,
         admitted: &Admitted,
@@ -409,6 +433,7 @@ impl Core {
         order: Order,
         stored: Option<&StoredHost>,
         known: Option<Known<'_>>,
+        news: &OnceLock<News>,
     ) -> Result<Option<v1::ReportResponse>, Refused> {
         let now = admitted.now;
         let merged = merge(arrival, order, known);
@@ -430,7 +455,12 @@ impl Core {
             let committed = self
                 .judge_and_commit(number, stored, admitted, &merged, series, inventory.updates, fingerprint)
                 .await?;
-            let Some(record) = committed else { return Ok(None) };
+            let Some((record, verdicts_changed)) = committed else { return Ok(None) };
+            let _ = match (stored, verdicts_changed) {
+                (None, _) => news.set(News::FirstReport),
+                (Some(_), true) => news.set(News::VerdictChanged),
+                (Some(_), false) => Ok(()),
+            };
             for head in heads {
                 self.note_head(head, now);
             }
@@ -466,7 +496,7 @@ impl Core {
         Ok(Some(answer))
     }
 
-    /// Judges what a host says now, and makes it durable. `None` where the host was changed by others meanwhile.
+    /// Judges what a host says now, and makes it durable; says too whether a verdict changed. `None` where the host was changed by others meanwhile.
     #[expect(clippy::too_many_arguments, reason = "each is a part of one change, and they come from one place")]
     async fn judge_and_commit(
         &self,
@@ -477,7 +507,7 @@ impl Core {
         series: Vec<(u32, v1::SeriesRecord)>,
         inventory: Vec<crate::store::InventoryUpdate>,
         fingerprint: u64,
-    ) -> Result<Option<v1::HostRecord>, Refused> {
+    ) -> Result<Option<(v1::HostRecord, bool)>, Refused> {
         let now = admitted.now;
         let mut bodies = match stored {
             Some(_) => self.bodies(number).await?,
@@ -504,6 +534,7 @@ impl Core {
         record.policy_revision = policy.revision;
         record.site_revision = site_revision;
         record.forest_revision = forest_revision;
+        let verdicts_changed = !judging.transitions.is_empty();
         let update = HostUpdate {
             number: number.0,
             from_revision: stored.map_or(0, |stored| stored.record.revision),
@@ -529,7 +560,7 @@ impl Core {
                 if self.policy().revision != policy.revision {
                     self.judge_later([number]);
                 }
-                Ok(Some(record))
+                Ok(Some((record, verdicts_changed)))
             }
         }
     }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use muster_evidence::{FailureReason, Kind, Observation, ObservationKey, Origin, Outcome, Timestamp};
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::source::{SOURCES, Sighting, Source, SourceSettings, failed};
@@ -61,6 +62,19 @@ pub enum RunEnd {
     NotStarted(String),
 }
 
+impl RunEnd {
+    /// How it ended, in a word.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::TimedOut => "timed-out",
+            Self::StillHanging => "still-hanging",
+            Self::Panicked(_) => "panicked",
+            Self::NotStarted(_) => "not-started",
+        }
+    }
+}
+
 impl Collector {
     /// A collector of the registered [`SOURCES`].
     pub fn new(settings: SourceSettings, clock: Arc<dyn Clock>) -> Self {
@@ -80,13 +94,21 @@ impl Collector {
             .sources
             .iter()
             .filter(|slot| slot.source.is_wanted(&self.settings))
-            .map(|slot| (slot.source, Instant::now(), slot.start(Arc::clone(&self.settings), started_at)))
+            .map(|slot| {
+                let source = slot.source;
+                let (started, run) = (Instant::now(), slot.start(Arc::clone(&self.settings), started_at));
+                // A task for each, so that its span ends when the source does and not when its turn comes below.
+                let span = tracing::info_span!("probe.source", source = source.name(), outcome = tracing::field::Empty);
+                (source, started, run.map(|answer| tokio::spawn(watched(answer, started, source.timeout(), span))))
+            })
             .collect();
 
         let mut collection = Collection { observations: Vec::new(), runs: Vec::new() };
         for (source, started, run) in running {
             let (elapsed, end, sightings) = match run {
-                Ok(answer) => finish(answer, started, source.timeout()).await,
+                Ok(watched) => watched
+                    .await
+                    .unwrap_or_else(|error| (started.elapsed(), RunEnd::Panicked(error.to_string()), Vec::new())),
                 Err(end) => (Duration::ZERO, end, Vec::new()),
             };
             let run = SourceRun { source: source.name(), elapsed, end };
@@ -103,6 +125,9 @@ struct Slot {
     /// Set while a thread of this source is alive.
     busy: Arc<AtomicBool>,
 }
+
+/// How long the source ran or was waited for, how that ended, and what it saw.
+type Run = (Duration, RunEnd, Vec<Sighting>);
 
 /// How long the source ran, and what it saw or the words of its panic.
 type Answer = oneshot::Receiver<(Duration, Result<Vec<Sighting>, String>)>;
@@ -131,7 +156,14 @@ impl Slot {
     }
 }
 
-async fn finish(answer: Answer, started: Instant, timeout: Duration) -> (Duration, RunEnd, Vec<Sighting>) {
+/// Waits for a source within its span.
+async fn watched(answer: Answer, started: Instant, timeout: Duration, span: tracing::Span) -> Run {
+    let run = finish(answer, started, timeout).instrument(span.clone()).await;
+    span.record("outcome", run.1.word());
+    run
+}
+
+async fn finish(answer: Answer, started: Instant, timeout: Duration) -> Run {
     let left = timeout.saturating_sub(started.elapsed());
     match tokio::time::timeout(left, answer).await {
         Ok(Ok((elapsed, Ok(sightings)))) => (elapsed, RunEnd::Finished, sightings),

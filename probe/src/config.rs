@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_evidence::{DnsName, DomainController, Forest, HostName, Role, SiteName, Text};
-use muster_proto::link::NameServer;
+use muster_proto::link::telemetry::Headers;
+use muster_proto::link::{CollectorUrl, NameServer};
 
 pub use self::document::markdown;
 pub use self::settings::{SETTINGS, Setting};
@@ -76,6 +77,8 @@ pub struct Config {
     pub report: ReportTimes,
     /// What to log, and how.
     pub log: LogSettings,
+    /// Where traces are sent.
+    pub telemetry: TelemetrySettings,
 }
 
 /// The files of the mutual TLS identity.
@@ -122,6 +125,17 @@ pub struct LogSettings {
     pub filter: String,
     /// The form of a line.
     pub format: LogFormat,
+}
+
+/// Where traces are sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TelemetrySettings {
+    /// The OTLP receiver; `None`: nowhere, unless the environment says so.
+    pub otlp: Option<CollectorUrl>,
+    /// The CA certificates that may have issued the receiver's certificate, PEM.
+    pub otlp_ca: Option<PathBuf>,
+    /// Sent with every message.
+    pub headers: Headers,
 }
 
 /// The form of a log line.
@@ -173,6 +187,7 @@ impl Default for Config {
                 timeout: Duration::from_secs(30),
             },
             log: LogSettings { filter: "info".to_owned(), format: LogFormat::Text },
+            telemetry: TelemetrySettings::default(),
         }
     }
 }

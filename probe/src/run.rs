@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use muster_evidence::{HostName, Role, Timestamp};
 use muster_proto::link::Chain;
+use muster_proto::link::telemetry::{self, TraceParent};
 use tokio::sync::mpsc;
 
 use crate::capture::{self, CaptureSet};
@@ -163,8 +164,12 @@ impl<E: Exchange> Service<E> {
         &self.exchange
     }
 
-    /// Looks at every machine once and reports each.
+    /// Looks at every machine once and reports each, in one trace.
+    #[tracing::instrument(name = "probe.round", skip_all, fields(host = %self.own))]
     pub async fn round(&mut self) -> Result<Round, OutboxError> {
+        if TraceParent::current().is_some_and(|own| own.sampled) {
+            telemetry::keep("chosen");
+        }
         let (machines, problems) = self.look().await;
         let now = self.clock.now();
         let reported =
@@ -205,6 +210,7 @@ impl<E: Exchange> Service<E> {
         Ok(())
     }
 
+    #[tracing::instrument(name = "probe.collect", skip_all)]
     async fn look(&self) -> (Vec<Machine>, Vec<String>) {
         if let Some(folder) = self.config.captures.clone() {
             let now = self.clock.now();

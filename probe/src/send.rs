@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_evidence::{ClientCertificate, DnsName, HostName, Timestamp};
+use muster_proto::link::telemetry::{self, TraceParent};
 use muster_proto::link::{
     Chain, CollectorUrl, Connected, InvalidCredentials, InvalidProxy, InvalidTls, LastWord, Proxies, RefusedByPeer,
     ServiceResolver, Timeouts, connect_through, load_certificates,
@@ -267,6 +268,22 @@ impl Sender {
         }
     }
 
+    async fn call(&mut self, mut request: v1::ReportRequest) -> Result<v1::ReportResponse, SendError> {
+        let mut client = self.client().await?;
+        // Told here, since it is that of the connection which is used; of machines we carry it says nothing.
+        request.client_certificate = self.identity.told().as_ref().map(Into::into);
+        match client.report(in_trace(request)).await {
+            Ok(response) => {
+                // What the collector found worth keeping, an error or a changed verdict, is kept here as well.
+                if TraceParent::of_response(response.metadata()).is_some_and(|answer| answer.sampled) {
+                    telemetry::keep("collector");
+                }
+                Ok(response.into_inner())
+            }
+            Err(status) => Err(self.failed(&status)),
+        }
+    }
+
     async fn chunk(
         &mut self,
         requests: Vec<v1::ReportRequest>,
@@ -276,7 +293,7 @@ impl Sender {
         let mut client = self.client().await?;
         let stream =
             tokio_stream::iter(requests.into_iter().map(|report| v1::ReportStreamRequest { report: Some(report) }));
-        let mut responses = match client.report_stream(stream).await {
+        let mut responses = match client.report_stream(in_trace(stream)).await {
             Ok(response) => response.into_inner(),
             Err(status) => return Err(self.failed(&status)),
         };
@@ -307,16 +324,16 @@ impl Sender {
 }
 
 impl Exchange for Sender {
-    async fn report(&mut self, mut request: v1::ReportRequest) -> Result<v1::ReportResponse, SendError> {
-        let mut client = self.client().await?;
-        // Told here, since it is that of the connection which is used; of machines we carry it says nothing.
-        request.client_certificate = self.identity.told().as_ref().map(Into::into);
-        match client.report(request).await {
-            Ok(response) => Ok(response.into_inner()),
-            Err(status) => Err(self.failed(&status)),
+    #[tracing::instrument(name = "probe.send", skip_all, fields(otel.kind = "client", otel.status_code))]
+    async fn report(&mut self, request: v1::ReportRequest) -> Result<v1::ReportResponse, SendError> {
+        let sent = self.call(request).await;
+        if sent.is_err() {
+            note_failure();
         }
+        sent
     }
 
+    #[tracing::instrument(name = "probe.send", skip_all, fields(otel.kind = "client", otel.status_code))]
     async fn report_many(&mut self, requests: Vec<v1::ReportRequest>) -> Vec<Result<v1::ReportResponse, SendError>> {
         let count = requests.len();
         let mut answers = Vec::with_capacity(count);
@@ -327,6 +344,7 @@ impl Exchange for Sender {
                 return answers;
             }
             if let Err(error) = self.chunk(chunk, &mut answers).await {
+                note_failure();
                 // Whatever was not answered shares the fate of the stream.
                 answers.resize(count, Err(error));
                 return answers;
@@ -337,6 +355,21 @@ impl Exchange for Sender {
     fn disconnect(&mut self) {
         self.client = None;
     }
+}
+
+/// A request that says which trace it belongs to.
+fn in_trace<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    if let Some(own) = TraceParent::current() {
+        own.tell(request.metadata_mut());
+    }
+    request
+}
+
+/// Notes in the trace that sending failed, which is always worth keeping.
+fn note_failure() {
+    tracing::Span::current().record("otel.status_code", "ERROR");
+    telemetry::keep("error");
 }
 
 /// The name by which the protocol's documents call a status code.

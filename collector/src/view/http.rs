@@ -3,6 +3,7 @@
 //! Everything but health answers operators only. Routes are put together here; what they answer is said where their
 //! subject lives.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,17 +14,32 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::health::{Condition, Health};
 use super::metrics::Observatory;
 use super::metrics::prometheus::{self, Text};
 use super::page;
 use crate::identity::OperatorPeer;
 
 /// The routes of the operators' listener that are not gRPC.
-pub fn router(observatory: &Arc<Observatory>) -> Router {
+pub fn router(observatory: &Arc<Observatory>, health: &Arc<Health>) -> Router {
     let operators_only = page::router(observatory.core().clone())
         .route("/metrics", get(metrics).with_state(Arc::clone(observatory)))
         .layer(middleware::from_fn(operators_only));
-    page::with_headers(Router::new().route("/livez", get(livez)).merge(operators_only))
+    let health =
+        Router::new().route("/livez", get(livez)).route("/readyz", get(readyz).with_state(Arc::clone(health)));
+    page::with_headers(health.merge(operators_only))
+}
+
+/// Whether reports can be taken and questions answered now, with each condition on a line.
+async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    let conditions = health.conditions();
+    let ready = conditions.iter().all(Condition::is_met);
+    let mut text = String::new();
+    for condition in &conditions {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{condition}");
+    }
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
 
 /// Every number, for Prometheus. A walk over thousands of sites is no work for the threads that take reports.

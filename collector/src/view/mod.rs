@@ -3,6 +3,7 @@
 mod access;
 pub mod api;
 pub mod guard;
+pub mod health;
 pub mod http;
 pub mod metrics;
 pub(crate) mod page;

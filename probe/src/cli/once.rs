@@ -10,7 +10,7 @@ use muster_evidence::ClientCertificate;
 
 use super::exit::{Ended, Failed, UNAVAILABLE, chain};
 use super::layout::{Page, count, labelled};
-use super::run::{failed, start_log, take_captures};
+use super::run::{end_export, failed, start_log, take_captures};
 use crate::clock::SystemClock;
 use crate::config::{Loaded, LogSettings};
 use crate::report::Acknowledgement;
@@ -32,7 +32,7 @@ pub fn once(arguments: &OnceArguments, loaded: &mut Loaded) -> Ended {
     // What would be logged is printed; only what a person must act on goes to the log as well.
     let log = &loaded.config.log;
     let filter = if log.filter == "info" { "warn".to_owned() } else { log.filter.clone() };
-    start_log(&LogSettings { filter, format: log.format })?;
+    let exporter = start_log(&LogSettings { filter, format: log.format }, &loaded.config.telemetry)?;
     let config = loaded.config.clone();
     let runtime = super::runtime()?;
     let page = Page::of_stdout();
@@ -43,6 +43,7 @@ pub fn once(arguments: &OnceArguments, loaded: &mut Loaded) -> Ended {
         Ok((round, way))
     });
     runtime.shutdown_background();
+    end_export(exporter.as_ref());
     let (round, way) = done?;
     for problem in &round.problems {
         super::say(problem);

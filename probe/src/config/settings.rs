@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_proto::link::settings::{format_duration, nearest};
+use muster_proto::link::telemetry::Headers;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -425,6 +426,46 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |config| Some(quoted(config.log.format.name())),
+    },
+    Setting {
+        key: "telemetry.otlp",
+        form: "URL",
+        about: "Where traces are sent by OTLP over gRPC: `https://host:4317`, or `http://` on this machine. Left out, \
+                none are, unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set. Which traces those are is told in \
+                `docs/telemetry.md`.",
+        example: r#""https://otel.corp.example:4317""#,
+        set: |config, value| {
+            config.telemetry.otlp = Some(parsed(value)?);
+            Ok(())
+        },
+        show: |config| config.telemetry.otlp.as_ref().map(|url| quoted(&url.to_string())),
+    },
+    Setting {
+        key: "telemetry.otlp_ca",
+        form: "path",
+        about: "The CA certificates that may have issued the receiver's certificate, PEM. Needed with `https://`.",
+        example: r#""/etc/muster/otel-ca.pem""#,
+        set: |config, value| {
+            config.telemetry.otlp_ca = Some(path(value)?);
+            Ok(())
+        },
+        show: |config| config.telemetry.otlp_ca.as_ref().map(|path| quoted(&path.to_string_lossy())),
+    },
+    Setting {
+        key: "telemetry.headers",
+        form: "list of text",
+        about: "Sent with every message to the receiver, each as `name=value`. The values are secrets and never printed.",
+        example: r#"["authorization=Bearer 0123456789"]"#,
+        set: |config, value| {
+            let headers: Vec<String> = list(value, |item| text(item).map(str::to_owned))?;
+            config.telemetry.headers =
+                Headers::parse(headers.iter().map(String::as_str)).map_err(|error| error.to_string())?;
+            Ok(())
+        },
+        show: |config| {
+            let names: Vec<String> = config.telemetry.headers.names().map(|name| format!("{name}=(secret)")).collect();
+            (!names.is_empty()).then(|| show_list(&names))
+        },
     },
 ];
 

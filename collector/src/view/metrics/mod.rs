@@ -13,6 +13,7 @@
 
 mod catalogue;
 pub mod observatory;
+pub mod otlp;
 pub mod prometheus;
 pub mod reference;
 mod sites;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_evidence::{HostNo, Role, Timestamp};
+use muster_proto::link::telemetry::Exporter;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -103,15 +104,16 @@ pub struct Observatory {
     core: Core,
     access: Arc<Access>,
     store_path: Option<PathBuf>,
+    exporter: Option<Exporter>,
     started_at: Timestamp,
     counted: Mutex<Counted>,
 }
 
 impl Observatory {
     /// Reads from `core` and its listeners; `store_path` is where the store's files are, if it has any.
-    pub fn new(core: Core, access: Arc<Access>, store_path: Option<PathBuf>) -> Self {
+    pub fn new(core: Core, access: Arc<Access>, store_path: Option<PathBuf>, exporter: Option<Exporter>) -> Self {
         let started_at = core.now();
-        Self { core, access, store_path, started_at, counted: Mutex::default() }
+        Self { core, access, store_path, exporter, started_at, counted: Mutex::default() }
     }
 
     /// The core it reads from.
@@ -131,6 +133,7 @@ impl Observatory {
             let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
             (counted.ages.clone(), counted.store_bytes)
         };
+        let exports = self.exporter.as_ref().map(|exporter| exporter.counts().read().to_vec()).unwrap_or_default();
         let reading = Reading {
             snapshot: &snapshot,
             meters: self.core.meters(),
@@ -140,8 +143,8 @@ impl Observatory {
             store_bytes,
             access: &self.access,
             access_state: &self.access.state(),
-            exports: &[],
-            dropped_spans: None,
+            exports: &exports,
+            dropped_spans: self.exporter.as_ref().map(|exporter| exporter.counts().lost_spans()),
             started_at: self.started_at,
             resident_bytes: resident_bytes(),
             now: self.core.now(),

@@ -52,7 +52,7 @@ async fn lab() -> (Lab, Observatory) {
     }));
     lab.take(&mut broken).await;
     lab.core.publish_now().await.unwrap();
-    let observatory = Observatory::new(lab.core.clone(), Arc::new(Access::default()), None);
+    let observatory = Observatory::new(lab.core.clone(), Arc::new(Access::default()), None, None);
     (lab, observatory)
 }
 
@@ -162,7 +162,7 @@ async fn no_more_series_than_the_reference_says() {
         }
     }
     lab.core.publish_now().await.unwrap();
-    let observatory = Observatory::new(lab.core.clone(), Arc::new(Access::default()), None);
+    let observatory = Observatory::new(lab.core.clone(), Arc::new(Access::default()), None, None);
     let all = everything(&observatory);
     let sites = lab.core.snapshot().sites.len();
     assert_eq!(sites, count as usize + 2, "two more are in the inventory");
