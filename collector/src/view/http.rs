@@ -25,8 +25,7 @@ pub fn router(observatory: &Arc<Observatory>, health: &Arc<Health>) -> Router {
     let operators_only = page::router(observatory.core().clone())
         .route("/metrics", get(metrics).with_state(Arc::clone(observatory)))
         .layer(middleware::from_fn(operators_only));
-    let health =
-        Router::new().route("/livez", get(livez)).route("/readyz", get(readyz).with_state(Arc::clone(health)));
+    let health = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz).with_state(Arc::clone(health)));
     page::with_headers(health.merge(operators_only))
 }
 

@@ -7,6 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Version};
 use muster_evidence::{Evidence, InstallId, Role, TpmVersion};
 use rustls_pki_types::CertificateDer;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::*;
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::fixture::{Lab, Machine, sid, tpm};
 use crate::identity::{OperatorCheck, Operators};
 use crate::view::guard::{HostNames, guarded};
+use crate::view::health::Health;
 use crate::view::http;
 use crate::view::metrics::Observatory;
 
@@ -32,8 +34,9 @@ fn local_operator() -> OperatorPeer {
 }
 
 async fn send(core: &Core, request: Request<Body>) -> Got {
-    let observatory = Arc::new(Observatory::new(core.clone(), Arc::default(), None));
-    let router = guarded(http::router(&observatory), HostNames::Loopback(Arc::from([])));
+    let observatory = Arc::new(Observatory::new(core.clone(), Arc::default(), None, None));
+    let health = Arc::new(Health::new(core.clone(), CancellationToken::new()));
+    let router = guarded(http::router(&observatory, &health), HostNames::Loopback(Arc::from([])));
     let response = router.oneshot(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let text = String::from_utf8(to_bytes(response.into_body(), 1 << 24).await.unwrap().to_vec()).unwrap();
