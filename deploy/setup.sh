@@ -11,7 +11,8 @@
 #   --check only lists what is missing; exit status 1 if anything is
 #
 # Run it as yourself: only apt-get is called through sudo. Debian packages are the one thing that goes into the
-# system. Cargo tools go to .tools/ and npm packages to node_modules/, both in this checkout, both ignored by git.
+# system. Cargo tools and Python packages go to .tools/ and npm packages to node_modules/, both in this checkout, both
+# ignored by git.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -89,13 +90,21 @@ have_cargo_deb() { have_cargo_tool cargo-deb "$CARGO_DEB_VERSION"; }
 # The lock file that was installed is kept beside the packages, so that a changed one is seen.
 have_npm_packages() { [ -x node_modules/.bin/buf ] && cmp -s package-lock.json node_modules/.installed-lock.json; }
 
+# The list that was installed is kept beside the packages, as with npm.
+have_python_packages() {
+  [ -x .tools/python/bin/python ] && cmp -s tests/otlp/requirements.txt .tools/python/.installed-requirements.txt
+}
+
 mapfile -t lacking_debian < <(missing_debian "${debian[@]}")
 mapfile -t lacking_components < <(missing_components)
 rust=$(rust_problem)
 lacking_deny=false
 lacking_deb=false
 lacking_npm=false
+lacking_python=false
 if $tools; then
+  have_python_packages || lacking_python=true
+  if $lacking_python && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then lacking_debian+=(python3 python3-venv); fi
   have_cargo_deny || lacking_deny=true
   have_cargo_deb || lacking_deb=true
   have_npm_packages || lacking_npm=true
@@ -114,6 +123,7 @@ if $check_only; then
   if $lacking_deny; then echo "missing Cargo tool: cargo-deny $CARGO_DENY_VERSION"; missing=1; fi
   if $lacking_deb; then echo "missing Cargo tool: cargo-deb $CARGO_DEB_VERSION"; missing=1; fi
   if $lacking_npm; then echo "missing npm packages: those of package-lock.json"; missing=1; fi
+  if $lacking_python; then echo "missing Python packages: those of tests/otlp/requirements.txt"; missing=1; fi
   [ $missing = 1 ] || say "nothing is missing for profile $profile"
   exit $missing
 fi
@@ -181,6 +191,15 @@ if $lacking_npm && ! have_npm_packages; then
   cp package-lock.json node_modules/.installed-lock.json
 fi
 
-if [ ${#lacking_debian[@]} -gt 0 ] || [ ${#lacking_components[@]} -gt 0 ] || $lacking_deny || $lacking_deb || $lacking_npm; then
+if $lacking_python && ! have_python_packages; then
+  say "installing Python packages"
+  rm -rf .tools/python
+  python3 -m venv .tools/python 9>&-
+  .tools/python/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps \
+    --requirement tests/otlp/requirements.txt 9>&-
+  cp tests/otlp/requirements.txt .tools/python/.installed-requirements.txt
+fi
+
+if [ ${#lacking_debian[@]} -gt 0 ] || [ ${#lacking_components[@]} -gt 0 ] || $lacking_deny || $lacking_deb || $lacking_npm || $lacking_python; then
   say "done"
 fi

@@ -16,6 +16,7 @@ mod pages;
 mod reports;
 mod restart;
 mod settings;
+mod telemetry;
 mod tls;
 mod totals;
 mod walk;

@@ -4,6 +4,7 @@
 //! - [`lab`] is a folder of one's own with settings for the collector.
 //! - [`collector`] serves, inside the test's process or as the real program.
 //! - [`machine`] are made-up machines, [`probe`] a probe that says of them whatever a test wants said.
+//! - [`otlp`] receives telemetry.
 //! - [`network`] is what lies between a probe and its collector: name servers and proxies.
 //! - [`browser`] looks at its pages, [`operator`] asks it, [`program`] runs the real programs, [`wait`] waits for states.
 //! - [`golden`] compares texts, [`captures`] has raw outputs of a small organisation, [`manual`] makes manual pages and
@@ -23,6 +24,7 @@ pub mod machine;
 pub mod manual;
 pub mod network;
 pub mod operator;
+pub mod otlp;
 pub mod probe;
 pub mod program;
 pub mod raw;

@@ -455,7 +455,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "telemetry.headers",
         form: "list of text",
         about: "Sent with every message to the receiver, each as `name=value`. The values are secrets and never printed.",
-        example: r#"["authorization=Bearer 0123456789"]"#,
+        example: r#"["authorization=(secret)"]"#,
         set: |config, value| {
             let headers: Vec<String> = list(value, |item| text(item).map(str::to_owned))?;
             config.telemetry.headers =
