@@ -47,12 +47,20 @@ pub struct Config {
 }
 
 /// The file of a configuration, and what was in it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Origin {
     /// The file.
     pub path: PathBuf,
     /// Its keys.
     pub table: toml::Table,
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The keys hold the headers of the exporter, and so whatever secret is in them.
+        let Self { path, table: _ } = self;
+        f.debug_struct("Origin").field("path", path).finish_non_exhaustive()
+    }
 }
 
 /// Which revocation lists are asked about peers.
@@ -371,9 +379,9 @@ impl Config {
             inventory_file,
             policy_file,
             log,
+            telemetry,
             crl,
             origin,
-            telemetry,
         })
     }
 

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use muster_evidence::{
     Evidence, Forest, HostName, JoinKind, Kind, Observation, ObservationKey, OperatingSystem, Outcome, SiteRef,
@@ -236,8 +237,10 @@ impl Telling<'_> {
         };
         // Its first half tells installations apart; the whole one would fill the line.
         let words = |id: &[u8]| {
-            let half: String = id.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            format!("installation {half}")
+            id.iter().take(8).fold("installation ".to_owned(), |mut words, byte| {
+                let _ = write!(words, "{byte:02x}");
+                words
+            })
         };
         let reason = match reimage.same_tpm {
             Some(true) => "the machine was installed anew; its TPM is the same",

@@ -19,6 +19,7 @@ pub(crate) const NAMES_LOOKED_AT: usize = 500;
 
 /// Which hosts.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a filter or a fact of its own")]
 pub struct HostQuery {
     /// Only hosts of this forest.
     pub forest: Option<Forest>,

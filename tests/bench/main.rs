@@ -132,7 +132,7 @@ impl Arguments {
                 "--bench" => parsed.bench = true,
                 "--list" => parsed.list = true,
                 "--hosts" => {
-                    parsed.hosts = Some(rest.next().and_then(|text| text.parse().ok()).expect("a number of hosts"))
+                    parsed.hosts = Some(rest.next().and_then(|text| text.parse().ok()).expect("a number of hosts"));
                 }
                 "--write" => parsed.write = Some(rest.next().expect("a path").into()),
                 // What the usual harness understands and this one has no use for.

@@ -25,13 +25,15 @@ async fn served(lab: &Lab) -> Served {
 /// Settings of a probe whose way to the collector is up to the scenario.
 fn settings(lab: &Lab, identity: &Identity, ca: &Path, top: &str) -> PathBuf {
     let text = format!(
-        "{top}\nhost = \"{HOST}\"\nforest = \"corp.example\"\nstate_dir = {state:?}\n\
+        "{top}\nhost = \"{HOST}\"\nforest = \"corp.example\"\nstate_dir = \"{state}\"\n\
          domain_controller.fqdn = \"{HOST}\"\n\n\
-         [identity]\ncertificate = {certificate:?}\nkey = {key:?}\ncollector_ca = {ca:?}\n\n\
+         [identity]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n\
+         collector_ca = \"{ca}\"\n\n\
          [report]\ninterval = \"1s\"\ninterval_min = \"1s\"\ninterval_max = \"1s\"\ntimeout = \"20s\"\n",
-        state = lab.path("state"),
-        certificate = identity.certificate,
-        key = identity.key,
+        state = lab.path("state").display(),
+        certificate = identity.certificate.display(),
+        key = identity.key.display(),
+        ca = ca.display(),
     );
     lab.write("probe.toml", text)
 }
@@ -168,7 +170,7 @@ async fn a_proxy_that_intercepts_is_found_by_its_issuer() {
 }
 
 /// A probe that runs, with files of its own that a scenario changes under it.
-async fn running(lab: &Lab, top: &str, ca: &str) -> (Running, Identity, PathBuf) {
+fn running(lab: &Lab, top: &str, ca: &str) -> (Running, Identity, PathBuf) {
     let issued = lab.ca.probe(HOST);
     let own = Identity { certificate: lab.path("own.pem"), key: lab.path("own.key") };
     fs::copy(&issued.certificate, &own.certificate).unwrap();
@@ -201,7 +203,7 @@ async fn a_renewed_certificate_is_used_without_a_restart_and_half_a_renewal_does
     let served = served(&lab).await;
     let top = format!("collector = \"localhost:{}\"", served.probes.port());
     let ca = fs::read_to_string(lab.ca.certificate()).unwrap();
-    let (mut probe, own, _) = running(&lab, &top, &ca).await;
+    let (mut probe, own, _) = running(&lab, &top, &ca);
     let mut operator = Operator::connect(served.operators).await;
     until_certificate(&mut operator, "the first certificate is known", |own| own.newer_since_ms.is_none()).await;
     let first = operator.host("dc01").await.unwrap().client_certificate.unwrap();
@@ -252,7 +254,7 @@ async fn a_second_ca_is_believed_as_soon_as_it_is_in_the_file() {
     let served = Served::start(&lab, &setup).await;
     let top = format!("collector = \"localhost:{}\"", served.probes.port());
     let present = fs::read_to_string(lab.ca.certificate()).unwrap();
-    let (mut probe, _, anchors) = running(&lab, &top, &present).await;
+    let (mut probe, _, anchors) = running(&lab, &top, &present);
     probe.until_said("the next CA is foreign", |log| log.contains("CN=Next CA").then_some(())).await;
     let both = format!("{present}{}", fs::read_to_string(next.certificate()).unwrap());
     fs::write(anchors, both).unwrap();

@@ -220,6 +220,7 @@ fn export_format() -> impl TypedValueParser<Value = Format> {
 
 /// Which hosts.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a filter or a fact of its own")]
 pub(crate) struct HostsArgs {
     /// Only hosts of this site, `name` or `forest/name`.
     #[arg(long, default_value = "", hide_default_value = true)]

@@ -1,5 +1,6 @@
 //! The collector's gRPC API as plain structures. The only file that names wire types.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -154,6 +155,7 @@ impl From<Status> for ClientError {
 
 /// Which hosts to list.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a filter or a fact of its own")]
 pub(crate) struct HostFilter {
     pub(crate) forest: String,
     pub(crate) site: String,
@@ -340,7 +342,7 @@ impl Client {
             earlier_or_later: answer.earlier_or_later,
             asked_as: some(answer.asked_as),
             former_names: answer.former_names.into_iter().map(former_name).collect(),
-            reimages: answer.reimages.into_iter().map(reimage).collect(),
+            reimages: answer.reimages.iter().map(reimage).collect(),
             install_id: some(hex(&answer.install_id)),
             ek_sha256: some(hex(&answer.ek_sha256)),
             policy_revision: answer.policy_revision,
@@ -592,14 +594,17 @@ fn host_summary(message: v1::HostSummary) -> HostSummary {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn former_name(message: v1::FormerName) -> FormerName {
     FormerName { name: message.name, renamed_at: Time(message.renamed_at_ms) }
 }
 
-fn reimage(message: v1::Reimage) -> Reimage {
+fn reimage(message: &v1::Reimage) -> Reimage {
     Reimage {
         at: Time(message.at_ms),
         earlier_install_id: some(hex(&message.earlier_install_id)),

@@ -223,6 +223,7 @@ pub(crate) struct Hosts {
 
 /// A host in a list.
 #[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a filter or a fact of its own")]
 pub(crate) struct HostSummary {
     pub(crate) number: u64,
     pub(crate) name: String,

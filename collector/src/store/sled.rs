@@ -498,7 +498,8 @@ mod tests {
         };
         let over = move |map: &Watched<'_>| scan(map, b"a", b"c");
         let beside = move |map: &Watched<'_>| scan(map, b"c", b"d");
-        let cases: [(&str, &dyn Fn(&Watched<'_>), bool); 5] = [
+        type Read<'a> = &'a dyn Fn(&Watched<'_>);
+        let cases: [(&str, Read<'_>, bool); 5] = [
             ("a value that is being written", &written, true),
             ("a value that is being removed", &removed, true),
             ("a value that stands", &other, false),

@@ -159,8 +159,8 @@ async fn a_change_from_an_old_revision_writes_nothing(store: Arc<dyn Store>) {
     assert!(store.due(at(10), 9).await.unwrap().is_empty());
 }
 
-fn rename(left: &[&str], taken: &str) -> Option<Rename> {
-    Some(Rename { left: left.iter().map(|name| host_key(name)).collect(), taken: host_key(taken) })
+fn rename(left: &[&str], taken: &str) -> Rename {
+    Rename { left: left.iter().map(|name| host_key(name)).collect(), taken: host_key(taken) }
 }
 
 async fn a_host_that_is_renamed_keeps_its_number(store: Arc<dyn Store>) {
@@ -171,7 +171,7 @@ async fn a_host_that_is_renamed_keeps_its_number(store: Arc<dyn Store>) {
         record: told("renamed"),
         transitions: vec![transition("new")],
         // A name that it never had, or has lost to somebody else, is let alone.
-        rename: rename(&["h1", "h2", "never"], "new"),
+        rename: Some(rename(&["h1", "h2", "never"], "new")),
         ..update(1, 1)
     };
     assert_eq!(apply_one(&*store, change).await, Applied::Committed { last_transition: 1 });
@@ -181,15 +181,15 @@ async fn a_host_that_is_renamed_keeps_its_number(store: Arc<dyn Store>) {
     // The name that is free now is a new host's, and the numbers go on.
     assert_eq!(store.assign(&host_key("h1")).await.unwrap(), HostNo(3));
     // A name that was given out and never reported under is free as well, and one's own is no change.
-    let again = HostUpdate { rename: rename(&["new"], "h1"), ..update(1, 2) };
+    let again = HostUpdate { rename: Some(rename(&["new"], "h1")), ..update(1, 2) };
     assert!(matches!(apply_one(&*store, again).await, Applied::Committed { .. }));
-    let same = HostUpdate { rename: rename(&["h1"], "h1"), ..update(1, 3) };
+    let same = HostUpdate { rename: Some(rename(&["h1"], "h1")), ..update(1, 3) };
     assert!(matches!(apply_one(&*store, same).await, Applied::Committed { .. }));
     assert_eq!([find("h1").await, find("new").await, find("h2").await], [Some(1), None, Some(2)]);
     // Two hosts may change names in one batch, one after the other.
     let batch = vec![
-        HostUpdate { rename: rename(&["h1"], "free"), ..update(1, 4) },
-        HostUpdate { rename: rename(&["h2"], "h1"), ..update(2, 1) },
+        HostUpdate { rename: Some(rename(&["h1"], "free")), ..update(1, 4) },
+        HostUpdate { rename: Some(rename(&["h2"], "h1")), ..update(2, 1) },
     ];
     assert!(store.apply(batch).await.unwrap().iter().all(|one| matches!(one, Applied::Committed { .. })));
     assert_eq!([find("free").await, find("h1").await, find("h2").await], [Some(1), Some(2), None]);
@@ -199,8 +199,11 @@ async fn a_name_is_not_taken_from_its_host(store: Arc<dyn Store>) {
     hosts(&*store, 2).await;
     let before = store.load(HostNo(1)).await.unwrap();
     for (from, taken) in [(1, "h2"), (0, "new"), (2, "new")] {
-        let change =
-            HostUpdate { transitions: vec![transition("lost")], rename: rename(&["h1"], taken), ..update(1, from) };
+        let change = HostUpdate {
+            transitions: vec![transition("lost")],
+            rename: Some(rename(&["h1"], taken)),
+            ..update(1, from)
+        };
         assert_eq!(apply_one(&*store, change).await, Applied::Conflict, "{taken} from {from}");
     }
     assert_eq!(store.load(HostNo(1)).await.unwrap(), before);
