@@ -461,7 +461,7 @@ async fn the_connector_says_what_went_wrong() {
     let error = connect(&url, Some(client), short).await.unwrap_err();
     let text = Chain(&error).to_string();
     assert!(text.starts_with(&format!("failed to connect to `https://127.0.0.1:{port}`")), "{text}");
-    assert!(text.contains(&format!("failed to reach 127.0.0.1:{port}: Connection refused")), "{text}");
+    assert!(text.contains(&format!("failed to reach `127.0.0.1`: 127.0.0.1:{port} (Connection refused")), "{text}");
     let error = connect(&url, None, short).await.unwrap_err();
     assert!(error.to_string().contains("needs the CA certificate"), "{error}");
 
@@ -505,7 +505,8 @@ async fn the_connector_says_what_went_wrong() {
     let client = client_config(Some(&ca.credentials(&probe_params())), std::slice::from_ref(&proxy.der)).unwrap();
     let text = Chain(&connect(&url, Some(client), short).await.unwrap_err()).to_string();
     let expected = "certificate of `localhost` is issued by `CN=Muster CA`, which is none of the configured \
-                    authorities (is a proxy intercepting the connection?)";
+                    authorities: found a certificate of `CN=rcgen self signed cert`, expected one issued by \
+                    `CN=Intercepting Proxy` (is a proxy intercepting the connection?)";
     assert!(text.contains("TLS handshake with ") && text.ends_with(expected), "{text}");
     assert_eq!(served.await.unwrap().unwrap().0, "handshake");
 

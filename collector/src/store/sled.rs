@@ -462,6 +462,8 @@ mod tests {
     use muster_proto::v1;
 
     use super::*;
+
+    type Read<'a> = &'a dyn Fn(&Watched<'_>);
     use crate::store::map::{Table, Writes};
     use crate::store::record::{LARGEST_VALUE, STORE_FORMAT, encode, key};
     use crate::store::suite::{apply_one, at, hosts, update};
@@ -498,7 +500,6 @@ mod tests {
         };
         let over = move |map: &Watched<'_>| scan(map, b"a", b"c");
         let beside = move |map: &Watched<'_>| scan(map, b"c", b"d");
-        type Read<'a> = &'a dyn Fn(&Watched<'_>);
         let cases: [(&str, Read<'_>, bool); 5] = [
             ("a value that is being written", &written, true),
             ("a value that is being removed", &removed, true),
