@@ -125,9 +125,11 @@ pub fn main(config: Config) -> ExitCode {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
         let done = runtime.block_on(async {
             let stop = CancellationToken::new();
+            // Before anything is opened: a signal that comes while the store is loaded must not kill it.
+            outlive_hangups();
+            tokio::spawn(stop_on_signal(stop.clone()));
             let serving = Collector::start_exporting(config, Arc::new(SystemClock), exported, stop.clone()).await?;
-            tokio::spawn(reload_on_signal(serving.reloader().clone(), stop.clone()));
-            tokio::spawn(stop_on_signal(stop));
+            tokio::spawn(reload_on_signal(serving.reloader().clone(), stop));
             serving.finish().await
         });
         // A blocking call that hangs, in a file system say, must not keep the process alive.
@@ -158,6 +160,18 @@ async fn stop_on_signal(stop: CancellationToken) {
     info!("told to stop");
     stop.cancel();
 }
+
+/// Takes SIGHUP from its default, which ends the process, until reloading listens to it. What is taken once stays taken.
+#[cfg(unix)]
+fn outlive_hangups() {
+    use tokio::signal::unix::{SignalKind, signal};
+    if let Err(error) = signal(SignalKind::hangup()) {
+        error!(%error, "signals cannot be received; SIGHUP ends the collector");
+    }
+}
+
+#[cfg(not(unix))]
+fn outlive_hangups() {}
 
 #[cfg(unix)]
 async fn terminated() {
