@@ -54,7 +54,7 @@ pub struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// How far the reporter's clock is ahead; 0 within [`MOST_AHEAD_MS`] either way, where the way of a report may be
+    /// How far the reporter's clock is ahead; 0 within `MOST_AHEAD_MS` either way, where the way of a report may be
     /// the reason as well.
     pub fn clock_ahead_ms(&self) -> i64 {
         let ahead = self.report.sent_at.ms_since(self.now);

@@ -1,8 +1,8 @@
 //! The collector's numbers by name: one list of metrics, read from the published snapshot and the process's own counts.
 //!
 //! [`METRICS`] is the only place that gives a number a name. Prometheus' text ([`prometheus`]) and OTLP
-//! ([`crate::otlp_metrics`]) walk the same list, so they cannot differ, and `docs/metrics.md` is made from it
-//! ([`reference`]).
+//! ([`otlp`]) walk the same list, so they cannot differ, and `docs/metrics.md` is made from it
+//! ([`mod@reference`]).
 //!
 //! The list is not a set of instruments of the OpenTelemetry SDK: an SDK keeps the last value of every set of
 //! attributes it was ever told, while a site that is gone, or a number that is not known any more, must be absent here;
