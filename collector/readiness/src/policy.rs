@@ -81,7 +81,18 @@ pub struct Policy {
     pub coverage_least_percent: u32,
     /// The trust model that is rolled out.
     pub expected_trust: TrustType,
-    /// The Entra ID tenant that devices should belong to; `None` while it is not set. No check of this build compares it.
+    /// Whether an endpoint of another trust model than the expected one is blocked until it is moved. If not, it works in
+    /// another way: it leaves the population and is counted apart.
+    pub move_other_trust: bool,
+    /// How far a clock may be ahead of or behind the collector's before that is an advisory, in seconds.
+    pub clock_warning_seconds: u32,
+    /// How far it may be before Kerberos refuses it, in seconds (its default is five minutes).
+    pub clock_limit_seconds: u32,
+    /// A device certificate that ends sooner than this is an advisory, in days.
+    pub device_certificate_warning_days: u32,
+    /// A domain controller that had nothing from a partner for so long is an advisory, in hours.
+    pub replication_stale_hours: u32,
+    /// The Entra ID tenant that devices should belong to; `None` while it is not set.
     pub expected_tenant: Option<Guid>,
     /// Checks that count towards readiness; empty: all that are not disabled.
     pub required_checks: Vec<String>,
@@ -168,6 +179,11 @@ impl Default for Policy {
             ready_share_percent: 90,
             coverage_least_percent: 80,
             expected_trust: TrustType::KeyTrust,
+            move_other_trust: false,
+            clock_warning_seconds: 60,
+            clock_limit_seconds: 300,
+            device_certificate_warning_days: 30,
+            replication_stale_hours: 24,
             expected_tenant: None,
             required_checks: Vec::new(),
             disabled_checks: Vec::new(),
@@ -283,18 +299,22 @@ impl Policy {
             ("pool_kept_hosts", self.pool_kept_hosts, 100, 1_000_000),
             ("ready_share_percent", self.ready_share_percent, 1, 100),
             ("coverage_least_percent", self.coverage_least_percent, 1, 100),
+            ("clock_warning_seconds", self.clock_warning_seconds, 1, 3_600),
+            ("clock_limit_seconds", self.clock_limit_seconds, 1, 36_000),
+            ("device_certificate_warning_days", self.device_certificate_warning_days, 0, 365),
+            ("replication_stale_hours", self.replication_stale_hours, 1, 60 * 24),
         ];
         let mut problems = Vec::new();
         for (key, found, least, most) in numbers {
             bound(&mut problems, || key.to_owned(), found, least, most);
         }
-        if self.client_build_least > self.client_build_ready {
-            problems.push(InvalidPolicy::WrongOrder {
-                lower: "client_build_least",
-                lower_found: self.client_build_least,
-                upper: "client_build_ready",
-                upper_found: self.client_build_ready,
-            });
+        for (lower, lower_found, upper, upper_found) in [
+            ("client_build_least", self.client_build_least, "client_build_ready", self.client_build_ready),
+            ("clock_warning_seconds", self.clock_warning_seconds, "clock_limit_seconds", self.clock_limit_seconds),
+        ] {
+            if lower_found > upper_found {
+                problems.push(InvalidPolicy::WrongOrder { lower, lower_found, upper, upper_found });
+            }
         }
         for (key, ids) in [("required_checks", &self.required_checks), ("disabled_checks", &self.disabled_checks)] {
             for id in ids {

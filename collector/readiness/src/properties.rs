@@ -85,7 +85,8 @@ fn endpoint(choices: &Choices) -> Host {
             1 => vec![fixture_key(registered_at.plus_days(-100))],
             _ => vec![fixture_key(registered_at)],
         };
-        host = host.keys(UserKeys { sid, keys: created, undecodable: u32::from(keys % 9 == 0), left_out: 0 });
+        host =
+            host.keys(UserKeys { sid, keys: created, undecodable: u32::from(keys % 9 == 0), left_out: 0, upn: None });
     }
     if inventory % 5 != 0 {
         host = host.inventory(now().plus_minutes(-i64::from(inventory % 64)));

@@ -93,10 +93,42 @@ pub struct Certificate {
     pub crl_distribution_points: Vec<Text>,
     /// OCSP responders (URLs).
     pub ocsp_urls: Vec<Text>,
+    /// Where the issuer's certificate can be had (URLs of the authority information access).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuer_urls: Vec<Text>,
     /// Whether the basic constraints mark a CA.
     pub is_ca: bool,
     /// How its chain was verified where it was found.
     pub chain: ChainStatus,
+    /// Thumbprint of the direct issuer's certificate; `None` where it was not at hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_thumbprint: Option<crate::Thumbprint>,
+    /// Thumbprint of the self-signed certificate the chain ends in, trusted or not; `None` where it does not reach one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_thumbprint: Option<crate::Thumbprint>,
+    /// Whether it was revoked, where it was found; `None` where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
+}
+
+/// What revocation lists say of a certificate and of those above it, the root left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Revocation {
+    /// Lists that cover the chain name none of it.
+    Good,
+    /// A list names one of them.
+    Revoked {
+        /// Subject of the one revoked, in RFC 4514 form.
+        subject: Text,
+        /// When.
+        at: Timestamp,
+    },
+    /// It could not be told.
+    Undetermined {
+        /// Why, as a sentence fragment.
+        why: Text,
+    },
 }
 
 /// A public key's algorithm and size.

@@ -15,6 +15,9 @@ pub struct UserKeys {
     pub undecodable: u32,
     /// How many more there were beyond the bound.
     pub left_out: u32,
+    /// `userPrincipalName` of the user; `None` where it was not read, or is not reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upn: Option<Text>,
 }
 
 /// One key credential.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Guid, Text, Timestamp, Tristate};
+use crate::{Guid, Text, Thumbprint, Timestamp, Tristate};
 
 /// How a machine is joined.
 ///
@@ -31,6 +31,28 @@ pub struct JoinState {
     pub device_certificate_not_before: Option<Timestamp>,
     /// End of the device certificate; `None` when not shown.
     pub device_certificate_not_after: Option<Timestamp>,
+    /// Thumbprint of the device certificate; `None` when not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_certificate_thumbprint: Option<Thumbprint>,
+    /// `KeySignTest`: whether the device's key signs; `None` when not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_sign_test: Option<KeySignTest>,
+    /// `AadRecoveryEnabled`, `AadRecoveryNeeded` of old builds: whether the device is marked for recovery, since its keys
+    /// are not usable.
+    #[serde(default, skip_serializing_if = "Tristate::is_not_shown")]
+    pub recovery: Tristate,
+}
+
+/// `KeySignTest`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeySignTest {
+    /// `PASSED`.
+    Passed,
+    /// `FAILED`; what it said.
+    Failed(Text),
+    /// `MUST Run elevated to test.`
+    NotElevated,
 }
 
 /// A domain membership, by the names the machine knows.

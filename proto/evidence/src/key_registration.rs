@@ -19,4 +19,7 @@ pub struct KeyRegistration {
     pub public_key_sha256: Option<Sha256>,
     /// Attestation as the event writes it, such as `ATT_SOFT`.
     pub attestation: Option<Text>,
+    /// The user principal name the key was registered under; `None` where it was not known, or is not reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upn: Option<Text>,
 }

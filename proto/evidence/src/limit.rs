@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub mod limits {
     /// Longest free text in evidence, in bytes: longer than any name, code or message that a rule reads.
     pub const TEXT_BYTES: usize = 256;
-    /// Most observations in one report: 64 for a host, and 8 for each of 24 users.
-    pub const OBSERVATIONS_PER_REPORT: usize = 256;
+    /// Most observations in one report: 80 for a host, and 10 for each of 24 users.
+    pub const OBSERVATIONS_PER_REPORT: usize = 320;
     /// Most users a report may speak of: shared machines beyond this are listed by their latest sign-ins.
     pub const USERS_PER_HOST: usize = 24;
     /// Largest encoded body of one observation, in bytes. Bodies are stored split into records of 4 KiB.
@@ -21,6 +21,20 @@ pub mod limits {
     pub const CERTIFICATES_PER_STORE: usize = 32;
     /// Most entries in a list inside a certificate (subject alternative names, key usages, distribution points).
     pub const CERTIFICATE_LIST: usize = 24;
+    /// Most values of a policy channel that are told beside the known ones, of each sort.
+    pub const POLICY_VALUES: usize = 16;
+    /// Most tests of a device registration.
+    pub const REGISTRATION_TESTS: usize = 16;
+    /// Most certificates told of a store of trust: with 20 bytes each they stay within one stored record.
+    pub const TRUSTED_CERTIFICATES: usize = 160;
+    /// Most distribution points of revocation lists.
+    pub const DISTRIBUTION_POINTS: usize = 16;
+    /// Most logs of events in one summary.
+    pub const EVENT_LOGS: usize = 8;
+    /// Most kinds of events in one summary.
+    pub const EVENT_KINDS: usize = 32;
+    /// Most inbound neighbours of a domain controller.
+    pub const REPLICATION_PARTNERS: usize = 32;
     /// Most keys told per user; a user with more is a finding by itself.
     pub const KEYS_PER_USER: usize = 24;
     /// Most points in one append to a series.

@@ -5,8 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Certificate, CertificateListing, DomainController, JoinState, KeyRegistration, Ngc, NgcPrerequisites,
-    OperatingSystem, Prt, Sha256, Sid, Text, Timestamp, Tpm,
+    Certificate, CertificateListing, Clock, DcLocator, DeviceRegistrationPolicy, DomainController, EventSummary,
+    HelloPolicy, JoinState, KdcLoad, KdcPolicy, KdcService, KeyRegistration, Ngc, NgcPrerequisites, OperatingSystem,
+    PinProvider, ProvisioningEvent, Prt, RegistrationDiagnostics, Replication, RevocationLists, Sha256, Sid,
+    SyncScheduler, Text, Timestamp, Tpm, TrustStore, UserSession,
 };
 
 /// The kind of a piece of evidence. The numbers are the wire's and never change.
@@ -34,6 +36,48 @@ pub enum Kind {
     CertificateListing = 9,
     /// One certificate of such a store.
     Certificate = 10,
+    /// A user's latest interactive session.
+    UserSession = 11,
+    /// What the registry shows to anybody of a user's PIN.
+    PinProvider = 12,
+    /// The newest event that says whether provisioning starts for a user.
+    ProvisioningEvent = 13,
+    /// Group policy of a user.
+    UserPolicy = 14,
+    /// Mobile device management of a user.
+    UserMdmPolicy = 15,
+    /// Group policy of the computer.
+    ComputerPolicy = 16,
+    /// Mobile device management of the device.
+    DeviceMdmPolicy = 17,
+    /// What is set about the machine's registration in Entra ID.
+    DeviceRegistrationPolicy = 18,
+    /// The diagnostics of a registration that did not succeed.
+    RegistrationDiagnostics = 19,
+    /// What the domain controller locator answers.
+    DcLocator = 20,
+    /// Certificates that the machine trusts as roots.
+    RootStore = 21,
+    /// Certificates of issuers that may sign for sign-ins, as the machine holds them.
+    NtAuthStore = 22,
+    /// Revocation lists, as the machine gets them.
+    RevocationLists = 23,
+    /// The newest events about registration and TPM.
+    DeviceEvents = 24,
+    /// The newest events of the key distribution centre.
+    KdcEvents = 25,
+    /// The service of the key distribution centre.
+    KdcService = 26,
+    /// What is set about the key distribution centre.
+    KdcPolicy = 27,
+    /// How many AS requests the key distribution centre answers.
+    KdcLoad = 28,
+    /// Inbound replication of a domain controller.
+    Replication = 29,
+    /// The scheduler of Entra Connect.
+    SyncScheduler = 30,
+    /// The machine's clock against the collector's.
+    Clock = 31,
 }
 
 impl Kind {
@@ -49,6 +93,27 @@ impl Kind {
         Self::DomainController,
         Self::CertificateListing,
         Self::Certificate,
+        Self::UserSession,
+        Self::PinProvider,
+        Self::ProvisioningEvent,
+        Self::UserPolicy,
+        Self::UserMdmPolicy,
+        Self::ComputerPolicy,
+        Self::DeviceMdmPolicy,
+        Self::DeviceRegistrationPolicy,
+        Self::RegistrationDiagnostics,
+        Self::DcLocator,
+        Self::RootStore,
+        Self::NtAuthStore,
+        Self::RevocationLists,
+        Self::DeviceEvents,
+        Self::KdcEvents,
+        Self::KdcService,
+        Self::KdcPolicy,
+        Self::KdcLoad,
+        Self::Replication,
+        Self::SyncScheduler,
+        Self::Clock,
     ];
 
     /// The number on the wire.
@@ -74,12 +139,44 @@ impl Kind {
             Self::DomainController => "domain-controller",
             Self::CertificateListing => "certificate-listing",
             Self::Certificate => "certificate",
+            Self::UserSession => "user-session",
+            Self::PinProvider => "pin-provider",
+            Self::ProvisioningEvent => "provisioning-event",
+            Self::UserPolicy => "user-policy",
+            Self::UserMdmPolicy => "user-mdm-policy",
+            Self::ComputerPolicy => "computer-policy",
+            Self::DeviceMdmPolicy => "device-mdm-policy",
+            Self::DeviceRegistrationPolicy => "device-registration-policy",
+            Self::RegistrationDiagnostics => "registration-diagnostics",
+            Self::DcLocator => "dc-locator",
+            Self::RootStore => "root-store",
+            Self::NtAuthStore => "ntauth-store",
+            Self::RevocationLists => "revocation-lists",
+            Self::DeviceEvents => "device-events",
+            Self::KdcEvents => "kdc-events",
+            Self::KdcService => "kdc-service",
+            Self::KdcPolicy => "kdc-policy",
+            Self::KdcLoad => "kdc-load",
+            Self::Replication => "replication",
+            Self::SyncScheduler => "sync-scheduler",
+            Self::Clock => "clock",
         }
     }
 
     /// Whether observations of this kind speak of a user rather than of the machine.
     pub const fn is_of_user(self) -> bool {
-        matches!(self, Self::Prt | Self::Ngc | Self::NgcPrerequisites | Self::KeyRegistration)
+        matches!(
+            self,
+            Self::Prt
+                | Self::Ngc
+                | Self::NgcPrerequisites
+                | Self::KeyRegistration
+                | Self::UserSession
+                | Self::PinProvider
+                | Self::ProvisioningEvent
+                | Self::UserPolicy
+                | Self::UserMdmPolicy
+        )
     }
 }
 
@@ -254,6 +351,48 @@ pub enum Evidence {
     CertificateListing(CertificateListing),
     /// See [`Certificate`].
     Certificate(Box<Certificate>),
+    /// See [`UserSession`].
+    UserSession(UserSession),
+    /// See [`PinProvider`].
+    PinProvider(PinProvider),
+    /// See [`ProvisioningEvent`].
+    ProvisioningEvent(ProvisioningEvent),
+    /// See [`HelloPolicy`].
+    UserPolicy(Box<HelloPolicy>),
+    /// See [`HelloPolicy`].
+    UserMdmPolicy(Box<HelloPolicy>),
+    /// See [`HelloPolicy`].
+    ComputerPolicy(Box<HelloPolicy>),
+    /// See [`HelloPolicy`].
+    DeviceMdmPolicy(Box<HelloPolicy>),
+    /// See [`DeviceRegistrationPolicy`].
+    DeviceRegistrationPolicy(DeviceRegistrationPolicy),
+    /// See [`RegistrationDiagnostics`].
+    RegistrationDiagnostics(Box<RegistrationDiagnostics>),
+    /// See [`DcLocator`].
+    DcLocator(DcLocator),
+    /// See [`TrustStore`].
+    RootStore(TrustStore),
+    /// See [`TrustStore`].
+    NtAuthStore(TrustStore),
+    /// See [`RevocationLists`].
+    RevocationLists(RevocationLists),
+    /// See [`EventSummary`].
+    DeviceEvents(EventSummary),
+    /// See [`EventSummary`].
+    KdcEvents(EventSummary),
+    /// See [`KdcService`].
+    KdcService(KdcService),
+    /// See [`KdcPolicy`].
+    KdcPolicy(KdcPolicy),
+    /// See [`KdcLoad`].
+    KdcLoad(KdcLoad),
+    /// See [`Replication`].
+    Replication(Replication),
+    /// See [`SyncScheduler`].
+    SyncScheduler(SyncScheduler),
+    /// See [`Clock`].
+    Clock(Clock),
 }
 
 impl Evidence {
@@ -270,6 +409,27 @@ impl Evidence {
             Self::DomainController(_) => Kind::DomainController,
             Self::CertificateListing(_) => Kind::CertificateListing,
             Self::Certificate(_) => Kind::Certificate,
+            Self::UserSession(_) => Kind::UserSession,
+            Self::PinProvider(_) => Kind::PinProvider,
+            Self::ProvisioningEvent(_) => Kind::ProvisioningEvent,
+            Self::UserPolicy(_) => Kind::UserPolicy,
+            Self::UserMdmPolicy(_) => Kind::UserMdmPolicy,
+            Self::ComputerPolicy(_) => Kind::ComputerPolicy,
+            Self::DeviceMdmPolicy(_) => Kind::DeviceMdmPolicy,
+            Self::DeviceRegistrationPolicy(_) => Kind::DeviceRegistrationPolicy,
+            Self::RegistrationDiagnostics(_) => Kind::RegistrationDiagnostics,
+            Self::DcLocator(_) => Kind::DcLocator,
+            Self::RootStore(_) => Kind::RootStore,
+            Self::NtAuthStore(_) => Kind::NtAuthStore,
+            Self::RevocationLists(_) => Kind::RevocationLists,
+            Self::DeviceEvents(_) => Kind::DeviceEvents,
+            Self::KdcEvents(_) => Kind::KdcEvents,
+            Self::KdcService(_) => Kind::KdcService,
+            Self::KdcPolicy(_) => Kind::KdcPolicy,
+            Self::KdcLoad(_) => Kind::KdcLoad,
+            Self::Replication(_) => Kind::Replication,
+            Self::SyncScheduler(_) => Kind::SyncScheduler,
+            Self::Clock(_) => Kind::Clock,
         }
     }
 }

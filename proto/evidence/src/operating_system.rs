@@ -23,6 +23,22 @@ pub struct OperatingSystem {
     pub product_type: Option<ProductType>,
     /// Whether a server runs without the desktop ("Server Core"); `None` where it was not readable.
     pub server_core: Option<bool>,
+    /// The release as people know it, such as `24H2`; `None` where it was not readable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Text>,
+    /// The kind of firmware it was started by; `None` where it was not readable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<FirmwareType>,
+}
+
+/// Kinds of firmware (`FIRMWARE_TYPE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FirmwareType {
+    /// `FirmwareTypeBios`, 1: a legacy BIOS, or UEFI with its compatibility support module.
+    Bios,
+    /// `FirmwareTypeUefi`, 2.
+    Uefi,
 }
 
 /// Families of operating systems.

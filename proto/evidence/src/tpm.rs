@@ -19,9 +19,21 @@ pub struct Tpm {
     pub ek_certificates: Option<EkCertificates>,
     /// Whether the TPM says it works in FIPS 140 mode; `None` where it does not say.
     pub fips_mode: Option<bool>,
+    /// Whether Windows says that it is ready for use; `None` where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<TpmReadiness>,
     /// The endorsement key; `None` where nobody looked: a TPM 1.2, a capture, a probe that does not know how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endorsement_key: Option<EndorsementKey>,
+}
+
+/// Whether a TPM is ready for use (`Win32_Tpm::IsReadyInformation`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TpmReadiness {
+    /// Whether it is ready.
+    pub ready: bool,
+    /// The bits of what is missing, such as 0x20 disabled or deactivated; `None` where they were not readable.
+    pub missing: Option<u32>,
 }
 
 /// What was found out about a TPM's endorsement key, by which a machine is recognised however it is named or installed.

@@ -22,6 +22,12 @@ pub enum Tristate {
 }
 
 impl Tristate {
+    /// Whether the field was not shown.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub fn is_not_shown(&self) -> bool {
+        *self == Self::NotShown
+    }
+
     /// The flag for a boolean.
     pub const fn from_bool(value: bool) -> Self {
         if value { Self::Yes } else { Self::No }
@@ -58,6 +64,15 @@ pub struct Ngc {
     pub can_reset: Option<CanReset>,
     /// `WamDefaultSet`.
     pub wam_default_set: Tristate,
+    /// What `WamDefaultSet` says instead of yes or no, such as `ERROR (0xd0020017)`; `None` where it says one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wam_default_error: Option<Text>,
+    /// `WorkplaceJoined`: this user registered a work account on the machine.
+    #[serde(default, skip_serializing_if = "Tristate::is_not_shown")]
+    pub workplace_joined: Tristate,
+    /// `WorkAccountCount`; `None` where not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_accounts: Option<u32>,
 }
 
 /// `CanReset`.

@@ -46,6 +46,7 @@ pub(crate) fn tpm_2_0() -> Tpm {
         ek_certificates: None,
         fips_mode: None,
         endorsement_key: None,
+        readiness: None,
     }
 }
 
@@ -63,6 +64,8 @@ pub(crate) fn windows_client(build: u32) -> OperatingSystem {
         edition: None,
         product_type: Some(ProductType::Workstation),
         server_core: Some(false),
+        release: None,
+        firmware: None,
     }
 }
 
@@ -87,6 +90,9 @@ pub(crate) fn hybrid() -> JoinState {
         device_auth: Some(DeviceAuth::Success),
         device_certificate_not_before: None,
         device_certificate_not_after: None,
+        device_certificate_thumbprint: None,
+        key_sign_test: None,
+        recovery: Tristate::NotShown,
     }
 }
 
@@ -103,7 +109,15 @@ pub(crate) fn prt() -> Prt {
 }
 
 pub(crate) fn ngc(set: Tristate) -> Ngc {
-    Ngc { set, key_id: None, can_reset: None, wam_default_set: Tristate::Yes }
+    Ngc {
+        set,
+        key_id: None,
+        can_reset: None,
+        wam_default_set: Tristate::Yes,
+        wam_default_error: None,
+        workplace_joined: Tristate::NotShown,
+        work_accounts: None,
+    }
 }
 
 pub(crate) fn prerequisites() -> NgcPrerequisites {
@@ -128,6 +142,7 @@ pub(crate) fn registration(registered_at: Timestamp) -> KeyRegistration {
         device_id: Some(device()),
         public_key_sha256: None,
         attestation: None,
+        upn: None,
     }
 }
 
@@ -175,6 +190,10 @@ pub(crate) fn kdc_certificate(number: u8) -> Certificate {
         ocsp_urls: Vec::new(),
         is_ca: false,
         chain: ChainStatus::Trusted { anchor: text("CN=Corp CA") },
+        issuer_urls: Vec::new(),
+        issuer_thumbprint: None,
+        root_thumbprint: None,
+        revocation: None,
     }
 }
 
@@ -226,6 +245,7 @@ impl Host {
                 keys: vec![crate::derive::key_match::fixture_key(registered_at)],
                 undecodable: 0,
                 left_out: 0,
+                upn: None,
             })
     }
 

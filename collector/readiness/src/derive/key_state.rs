@@ -246,7 +246,7 @@ mod tests {
     const BLOCKS: &str = "2026-03-02T10:25:00Z";
 
     fn keys(keys: Vec<DirectoryKey>) -> UserKeys {
-        UserKeys { sid: ada(), keys, undecodable: 0, left_out: 0 }
+        UserKeys { sid: ada(), keys, undecodable: 0, left_out: 0, upn: None }
     }
 
     fn registered() -> Host {
