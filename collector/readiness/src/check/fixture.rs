@@ -1,5 +1,9 @@
 //! Facts for tests: a host that has everything it should, to be changed one thing at a time.
 
+pub(crate) mod controller;
+pub(crate) mod device;
+pub(crate) mod people;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_evidence::{

@@ -16,8 +16,12 @@ pub(crate) mod fixture;
 mod page;
 
 mod dc;
+mod firmware;
 mod join;
+mod net;
 mod os;
+mod pki;
+mod policy;
 mod prereq;
 mod prt;
 mod site;

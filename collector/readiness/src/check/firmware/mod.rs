@@ -1,0 +1,1 @@
+//! Checks of the firmware a machine is started by.

@@ -1,0 +1,1 @@
+//! Checks of the way from a machine to what it needs.

@@ -1,0 +1,1 @@
+//! Checks of what policy sets about Hello, over all its channels.
