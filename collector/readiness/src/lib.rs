@@ -14,6 +14,7 @@ mod judge;
 mod policy;
 #[cfg(test)]
 mod properties;
+pub mod reference;
 mod rollup;
 mod verdict;
 mod waiver;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::pool::{Pool, PoolPolicy, Pools};
 use crate::check::{CHECKS, nearest_check};
+use crate::reference::{ErrorCodes, KnownBadBuilds, Reference, RocaFirmware};
 
 /// Longest text of a policy, in bytes.
 pub const POLICY_BYTES: usize = 64 * 1024;
@@ -98,6 +99,15 @@ pub struct Policy {
     pub required_checks: Vec<String>,
     /// Checks that are not judged at all.
     pub disabled_checks: Vec<String>,
+    /// Builds with a known fault, instead of those built in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_bad_builds: Option<KnownBadBuilds>,
+    /// TPM firmware whose keys can be factored, instead of that built in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roca_firmware: Option<RocaFirmware>,
+    /// Error codes and their meaning, instead of those built in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_codes: Option<ErrorCodes>,
     /// Non-persistent desktops, which count among no endpoints. A machine belongs to the first pool that matches.
     pub pools: Vec<PoolPolicy>,
     /// What differs at single sites, by the site's name or by `forest/name`.
@@ -187,6 +197,9 @@ impl Default for Policy {
             expected_tenant: None,
             required_checks: Vec::new(),
             disabled_checks: Vec::new(),
+            known_bad_builds: None,
+            roca_firmware: None,
+            error_codes: None,
             pools: Vec::new(),
             sites: BTreeMap::new(),
         }
@@ -244,6 +257,14 @@ pub enum InvalidPolicy {
         /// How many there may be.
         most: usize,
     },
+    /// A table of reference data is not one that can be judged by.
+    #[error("`{table}`: {problem}")]
+    Table {
+        /// The table.
+        table: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A pool cannot be matched against, or not told from another.
     #[error("pool `{pool}`: {problem}")]
     Pool {
@@ -260,7 +281,12 @@ fn suggestion(nearest: Option<&'static str>) -> String {
 
 impl Policy {
     /// The names of settings that a default policy does not spell out, since they have no default.
-    pub const WITHOUT_DEFAULT: &[&str] = &["expected_tenant"];
+    pub const WITHOUT_DEFAULT: &[&str] = &["expected_tenant", "known_bad_builds", "roca_firmware", "error_codes"];
+
+    /// What is known of builds, firmware and error codes: its own tables, and what is built in for the others.
+    pub fn reference(&self) -> Reference<'_> {
+        Reference::new(self.known_bad_builds.as_ref(), self.roca_firmware.as_ref(), self.error_codes.as_ref())
+    }
 
     /// How long before its end a certificate of that validity is near it, in milliseconds: the warning's days, or its
     /// share of the lifetime where that is less.
@@ -339,6 +365,8 @@ impl Policy {
             }
         }
         pool::validate(&self.pools, &mut problems);
+        let tables = self.reference().problems().into_iter();
+        problems.extend(tables.map(|(table, problem)| InvalidPolicy::Table { table, problem }));
         problems
     }
 
