@@ -324,6 +324,8 @@ pub(crate) fn client() -> OperatingSystem {
         edition: None,
         product_type: Some(ProductType::Workstation),
         server_core: Some(false),
+        release: None,
+        firmware: None,
     }
 }
 
@@ -336,6 +338,7 @@ pub(crate) fn tpm(version: TpmVersion) -> Tpm {
         ek_certificates: None,
         fips_mode: None,
         endorsement_key: None,
+        readiness: None,
     }
 }
 
@@ -353,6 +356,9 @@ pub(crate) fn joined(domain_joined: Tristate) -> JoinState {
         device_auth: Some(DeviceAuth::Success),
         device_certificate_not_before: None,
         device_certificate_not_after: None,
+        device_certificate_thumbprint: None,
+        key_sign_test: None,
+        recovery: Tristate::NotShown,
     }
 }
 
@@ -369,7 +375,15 @@ pub(crate) fn prt(present: Tristate) -> Prt {
 }
 
 pub(crate) fn ngc() -> Ngc {
-    Ngc { set: Tristate::Yes, key_id: None, can_reset: None, wam_default_set: Tristate::Yes }
+    Ngc {
+        set: Tristate::Yes,
+        key_id: None,
+        can_reset: None,
+        wam_default_set: Tristate::Yes,
+        wam_default_error: None,
+        workplace_joined: Tristate::NotShown,
+        work_accounts: None,
+    }
 }
 
 pub(crate) fn registration(registered_at: Timestamp) -> KeyRegistration {
@@ -379,6 +393,7 @@ pub(crate) fn registration(registered_at: Timestamp) -> KeyRegistration {
         device_id: Some("0f3c2a51-77b4-4d0e-9a5c-1b2c3d4e5f60".parse().unwrap()),
         public_key_sha256: None,
         attestation: None,
+        upn: None,
     }
 }
 
@@ -404,5 +419,9 @@ pub(crate) fn kdc_certificate(host: &str, usages: &[&str]) -> Certificate {
         ocsp_urls: Vec::new(),
         is_ca: false,
         chain: ChainStatus::Trusted { anchor: text("CN=Corp CA") },
+        issuer_urls: Vec::new(),
+        issuer_thumbprint: None,
+        root_thumbprint: None,
+        revocation: None,
     }
 }

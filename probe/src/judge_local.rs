@@ -317,6 +317,9 @@ mod tests {
             device_auth: None,
             device_certificate_not_before: None,
             device_certificate_not_after: None,
+            device_certificate_thumbprint: None,
+            key_sign_test: None,
+            recovery: Tristate::NotShown,
         };
         seen(&mut machine, ObservationKey::host(muster_evidence::Kind::JoinState), Evidence::JoinState(joined));
         let registration = KeyRegistration {
@@ -325,6 +328,7 @@ mod tests {
             device_id: None,
             public_key_sha256: Some(Sha256([7; 32])),
             attestation: None,
+            upn: None,
         };
         let key = ObservationKey::user(muster_evidence::Kind::KeyRegistration, ADA.parse().unwrap());
         seen(&mut machine, key, Evidence::KeyRegistration(registration));
@@ -344,6 +348,7 @@ mod tests {
                 keys: Vec::new(),
                 undecodable: 0,
                 left_out: 0,
+                upn: None,
             })],
             complete: true,
             canary_seen: true,

@@ -309,6 +309,8 @@ mod tests {
             edition: None,
             product_type: None,
             server_core: None,
+            release: None,
+            firmware: None,
         };
         let seen = |kind, outcome| Observation {
             key: ObservationKey::host(kind),
@@ -523,7 +525,7 @@ mod tests {
             items: (0..400)
                 .map(|user| {
                     let sid = format!("S-1-5-21-1-2-3-{}", n * 1_000 + user).parse().unwrap();
-                    InventoryItem::UserKeys(UserKeys { sid, keys: Vec::new(), undecodable: 0, left_out: 0 })
+                    InventoryItem::UserKeys(UserKeys { sid, keys: Vec::new(), undecodable: 0, left_out: 0, upn: None })
                 })
                 .collect(),
             complete: n == 3,

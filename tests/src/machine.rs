@@ -57,7 +57,15 @@ impl Machine {
             .with_user(sid, Evidence::Prt(prt()))
             .with_user(
                 sid,
-                Evidence::Ngc(Ngc { set: Tristate::No, key_id: None, can_reset: None, wam_default_set: Tristate::Yes }),
+                Evidence::Ngc(Ngc {
+                    set: Tristate::No,
+                    key_id: None,
+                    can_reset: None,
+                    wam_default_set: Tristate::Yes,
+                    wam_default_error: None,
+                    workplace_joined: Tristate::NotShown,
+                    work_accounts: None,
+                }),
             )
             .with_user(sid, Evidence::NgcPrerequisites(prerequisites()))
     }
@@ -157,6 +165,8 @@ pub fn system(name: &str, build: u32, product_type: ProductType) -> OperatingSys
         edition: None,
         product_type: Some(product_type),
         server_core: Some(false),
+        release: None,
+        firmware: None,
     }
 }
 
@@ -170,6 +180,7 @@ pub fn tpm(version: TpmVersion) -> Tpm {
         ek_certificates: None,
         fips_mode: None,
         endorsement_key: None,
+        readiness: None,
     }
 }
 
@@ -186,6 +197,9 @@ fn joined(domain_joined: Tristate) -> JoinState {
         device_auth: Some(DeviceAuth::Success),
         device_certificate_not_before: None,
         device_certificate_not_after: None,
+        device_certificate_thumbprint: None,
+        key_sign_test: None,
+        recovery: Tristate::NotShown,
     }
 }
 
@@ -243,6 +257,10 @@ pub fn certificate(fqdn: &str, now: Timestamp) -> Certificate {
         ocsp_urls: Vec::new(),
         is_ca: false,
         chain: ChainStatus::Trusted { anchor: text("CN=Corp CA") },
+        issuer_urls: Vec::new(),
+        issuer_thumbprint: None,
+        root_thumbprint: None,
+        revocation: None,
     }
 }
 

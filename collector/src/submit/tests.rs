@@ -672,7 +672,7 @@ fn keys(user: u32, as_of: &str, epoch: u64, cursor: u64, complete: bool) -> Inve
         key_hash_valid: Some(true),
         remark: Text::default(),
     };
-    let keys = UserKeys { sid: sid(user), keys: vec![key], undecodable: 0, left_out: 0 };
+    let keys = UserKeys { sid: sid(user), keys: vec![key], undecodable: 0, left_out: 0, upn: None };
     InventoryPart {
         forest: "corp.example".parse::<Forest>().unwrap(),
         source: crate::fixture::text("key-credentials"),

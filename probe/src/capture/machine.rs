@@ -318,6 +318,7 @@ impl Loader<'_> {
                     keys: Vec::new(),
                     undecodable: 0,
                     left_out: 0,
+                    upn: None,
                 });
                 for value in values {
                     match value.decoded {

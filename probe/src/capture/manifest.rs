@@ -199,7 +199,7 @@ fn key_registration(mut reader: Reader<'_>) -> Option<(Sid, KeyRegistration)> {
     reader.finish();
     // A registration without the part that was mistyped could be matched with another key.
     let registered_at = whole.then_some(registered_at)??;
-    Some((user?, KeyRegistration { registered_at, key_id, device_id, public_key_sha256, attestation }))
+    Some((user?, KeyRegistration { registered_at, key_id, device_id, public_key_sha256, attestation, upn: None }))
 }
 
 fn file(mut reader: Reader<'_>) -> Option<NamedFile> {

@@ -1,14 +1,15 @@
 //! X.509 certificates, as far as rules read them.
 
 use muster_evidence::{
-    Certificate, ChainStatus, ExtendedKeyUsage, KeyAlgorithm, SignatureHash, SubjectAltName, TemplateReference,
-    Thumbprint, limits,
+    Certificate, ChainStatus, ExtendedKeyUsage, KeyAlgorithm, Revocation, SignatureHash, SubjectAltName,
+    TemplateReference, limits,
 };
 
 use super::field::{self, InvalidField};
 use crate::v1;
 use crate::v1::chain_status::Status;
 use crate::v1::key_algorithm::Algorithm;
+use crate::v1::revocation;
 use crate::v1::signature_hash::Hash;
 use crate::v1::subject_alt_name::Name;
 use crate::v1::template_reference::Template;
@@ -32,8 +33,12 @@ impl From<&Certificate> for v1::Certificate {
             template,
             crl_distribution_points,
             ocsp_urls,
+            issuer_urls,
             is_ca,
             chain,
+            issuer_thumbprint,
+            root_thumbprint,
+            revocation,
         } = certificate;
         Self {
             sha256: sha256.0.to_vec(),
@@ -54,8 +59,12 @@ impl From<&Certificate> for v1::Certificate {
             template: template.as_ref().map(Into::into),
             crl_distribution_points: crl_distribution_points.iter().map(ToString::to_string).collect(),
             ocsp_urls: ocsp_urls.iter().map(ToString::to_string).collect(),
+            issuer_urls: issuer_urls.iter().map(ToString::to_string).collect(),
             is_ca: *is_ca,
             chain: Some(chain.into()),
+            issuer_thumbprint: issuer_thumbprint.map(|thumbprint| thumbprint.0.to_vec()),
+            root_thumbprint: root_thumbprint.map(|thumbprint| thumbprint.0.to_vec()),
+            revocation: revocation.as_ref().map(Into::into),
         }
     }
 }
@@ -81,12 +90,16 @@ impl TryFrom<v1::Certificate> for Certificate {
             template,
             crl_distribution_points,
             ocsp_urls,
+            issuer_urls,
             is_ca,
             chain,
+            issuer_thumbprint,
+            root_thumbprint,
+            revocation,
         } = message;
         Ok(Self {
             sha256: field::sha256(&sha256, "sha256")?,
-            thumbprint: field::bytes(&thumbprint, "thumbprint").map(Thumbprint)?,
+            thumbprint: field::thumbprint(&thumbprint, "thumbprint")?,
             subject: field::text(&subject, "subject")?,
             issuer: field::text(&issuer, "issuer")?,
             serial: field::text(&serial, "serial")?,
@@ -105,8 +118,12 @@ impl TryFrom<v1::Certificate> for Certificate {
                 "crl_distribution_points",
             )?,
             ocsp_urls: field::texts(&ocsp_urls, limits::CERTIFICATE_LIST, "ocsp_urls")?,
+            issuer_urls: field::texts(&issuer_urls, limits::CERTIFICATE_LIST, "issuer_urls")?,
             is_ca,
             chain: field::required_nested(chain, "chain")?,
+            issuer_thumbprint: field::optional_thumbprint(issuer_thumbprint.as_deref(), "issuer_thumbprint")?,
+            root_thumbprint: field::optional_thumbprint(root_thumbprint.as_deref(), "root_thumbprint")?,
+            revocation: field::nested(revocation, "revocation")?,
         })
     }
 }
@@ -262,6 +279,37 @@ impl TryFrom<v1::ChainStatus> for ChainStatus {
             Status::IssuerMissing(issuer) => Self::IssuerMissing { issuer: field::text(&issuer, "issuer_missing")? },
             Status::Invalid(detail) => Self::Invalid { detail: field::text(&detail, "invalid")? },
             Status::NotChecked(why) => Self::NotChecked { why: field::text(&why, "not_checked")? },
+        })
+    }
+}
+
+impl From<&Revocation> for v1::Revocation {
+    fn from(revocation: &Revocation) -> Self {
+        Self {
+            outcome: Some(match revocation {
+                Revocation::Good => revocation::Outcome::Good(v1::RevocationGood {}),
+                Revocation::Revoked { subject, at } => revocation::Outcome::Revoked(v1::RevokedCertificate {
+                    subject: subject.to_string(),
+                    at_ms: Some(at.unix_ms()),
+                }),
+                Revocation::Undetermined { why } => revocation::Outcome::Undetermined(why.to_string()),
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::Revocation> for Revocation {
+    type Error = InvalidField;
+
+    fn try_from(message: v1::Revocation) -> Result<Self, Self::Error> {
+        let v1::Revocation { outcome } = message;
+        Ok(match field::required(outcome, "outcome")? {
+            revocation::Outcome::Good(v1::RevocationGood {}) => Self::Good,
+            revocation::Outcome::Revoked(v1::RevokedCertificate { subject, at_ms }) => Self::Revoked {
+                subject: field::text(&subject, "revoked.subject")?,
+                at: field::time(at_ms, "revoked.at_ms")?,
+            },
+            revocation::Outcome::Undetermined(why) => Self::Undetermined { why: field::text(&why, "undetermined")? },
         })
     }
 }

@@ -7,12 +7,13 @@ use crate::v1;
 
 impl From<&UserKeys> for v1::UserKeys {
     fn from(user: &UserKeys) -> Self {
-        let UserKeys { sid, keys, undecodable, left_out } = user;
+        let UserKeys { sid, keys, undecodable, left_out, upn } = user;
         Self {
             sid: sid.to_string(),
             keys: keys.iter().map(Into::into).collect(),
             undecodable: *undecodable,
             left_out: *left_out,
+            upn: upn.clone().map(Into::into),
         }
     }
 }
@@ -21,12 +22,13 @@ impl TryFrom<v1::UserKeys> for UserKeys {
     type Error = InvalidField;
 
     fn try_from(message: v1::UserKeys) -> Result<Self, Self::Error> {
-        let v1::UserKeys { sid, keys, undecodable, left_out } = message;
+        let v1::UserKeys { sid, keys, undecodable, left_out, upn } = message;
         Ok(Self {
             sid: field::name(&sid, "sid")?,
             keys: field::list(keys, limits::KEYS_PER_USER, "keys")?,
             undecodable,
             left_out,
+            upn: field::optional_text(upn.as_deref(), "upn")?,
         })
     }
 }

@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use muster_evidence::{Guid, InvalidId, InvalidTimestamp, Sha256, Text, TextTooLong, Timestamp};
+use muster_evidence::{Guid, InvalidId, InvalidTimestamp, Sha256, Text, TextTooLong, Thumbprint, Timestamp};
 
 /// Says which field of a message is not what it should be, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -230,6 +230,16 @@ pub(crate) fn sha256(value: &[u8], field: &str) -> Result<Sha256, InvalidField> 
 /// A SHA-256 digest that may be absent.
 pub(crate) fn optional_sha256(value: Option<&[u8]>, field: &str) -> Result<Option<Sha256>, InvalidField> {
     value.map(|value| exact(value, field).map(Sha256)).transpose()
+}
+
+/// The thumbprint of a certificate.
+pub(crate) fn thumbprint(value: &[u8], field: &str) -> Result<Thumbprint, InvalidField> {
+    bytes(value, field).map(Thumbprint)
+}
+
+/// The thumbprint of a certificate that may be absent.
+pub(crate) fn optional_thumbprint(value: Option<&[u8]>, field: &str) -> Result<Option<Thumbprint>, InvalidField> {
+    value.map(|value| exact(value, field).map(Thumbprint)).transpose()
 }
 
 /// A GUID that may be absent.

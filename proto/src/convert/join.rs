@@ -1,6 +1,6 @@
 //! Membership of the machine.
 
-use muster_evidence::{DeviceAuth, DomainMembership, JoinState, Timestamp};
+use muster_evidence::{DeviceAuth, DomainMembership, JoinState, KeySignTest, Timestamp};
 
 use super::field::{self, InvalidField};
 use super::tristate;
@@ -20,6 +20,9 @@ impl From<&JoinState> for v1::JoinState {
             device_auth,
             device_certificate_not_before,
             device_certificate_not_after,
+            device_certificate_thumbprint,
+            key_sign_test,
+            recovery,
         } = join;
         Self {
             azure_ad_joined: tristate::number(*azure_ad_joined),
@@ -36,6 +39,9 @@ impl From<&JoinState> for v1::JoinState {
             device_auth: device_auth.as_ref().map(Into::into),
             device_certificate_not_before_ms: device_certificate_not_before.map(Timestamp::unix_ms),
             device_certificate_not_after_ms: device_certificate_not_after.map(Timestamp::unix_ms),
+            device_certificate_thumbprint: device_certificate_thumbprint.map(|thumbprint| thumbprint.0.to_vec()),
+            key_sign_test: key_sign_test.as_ref().map(Into::into),
+            recovery: tristate::number(*recovery),
         }
     }
 }
@@ -56,6 +62,9 @@ impl TryFrom<v1::JoinState> for JoinState {
             device_auth,
             device_certificate_not_before_ms,
             device_certificate_not_after_ms,
+            device_certificate_thumbprint,
+            key_sign_test,
+            recovery,
         } = message;
         Ok(Self {
             azure_ad_joined: tristate::read(azure_ad_joined, "azure_ad_joined")?,
@@ -75,6 +84,12 @@ impl TryFrom<v1::JoinState> for JoinState {
                 device_certificate_not_after_ms,
                 "device_certificate_not_after_ms",
             )?,
+            device_certificate_thumbprint: field::optional_thumbprint(
+                device_certificate_thumbprint.as_deref(),
+                "device_certificate_thumbprint",
+            )?,
+            key_sign_test: field::nested(key_sign_test, "key_sign_test")?,
+            recovery: tristate::read(recovery, "recovery")?,
         })
     }
 }
@@ -113,6 +128,36 @@ impl TryFrom<v1::DeviceAuth> for DeviceAuth {
                 field: "status".to_owned(),
                 found: status.into(),
                 most: (v1::DeviceAuthStatus::TestFailed as i32).into(),
+            }),
+        }
+    }
+}
+
+impl From<&KeySignTest> for v1::KeySignTest {
+    fn from(test: &KeySignTest) -> Self {
+        let (status, detail) = match test {
+            KeySignTest::Passed => (v1::KeySignStatus::Passed, String::new()),
+            KeySignTest::Failed(detail) => (v1::KeySignStatus::Failed, detail.to_string()),
+            KeySignTest::NotElevated => (v1::KeySignStatus::NotElevated, String::new()),
+        };
+        Self { status: status.into(), detail }
+    }
+}
+
+impl TryFrom<v1::KeySignTest> for KeySignTest {
+    type Error = InvalidField;
+
+    fn try_from(message: v1::KeySignTest) -> Result<Self, Self::Error> {
+        let v1::KeySignTest { status, detail } = message;
+        match v1::KeySignStatus::try_from(status) {
+            Ok(v1::KeySignStatus::Unspecified) => Err(InvalidField::missing("status")),
+            Ok(v1::KeySignStatus::Passed) => Ok(Self::Passed),
+            Ok(v1::KeySignStatus::Failed) => Ok(Self::Failed(field::text(&detail, "detail")?)),
+            Ok(v1::KeySignStatus::NotElevated) => Ok(Self::NotElevated),
+            Err(_) => Err(InvalidField::UnknownValue {
+                field: "status".to_owned(),
+                found: status.into(),
+                most: (v1::KeySignStatus::NotElevated as i32).into(),
             }),
         }
     }

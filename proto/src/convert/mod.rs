@@ -9,20 +9,31 @@
 
 mod certificate;
 mod certificate_listing;
+mod clock;
 mod directory_key;
 mod domain_controller;
+mod event;
 mod field;
 mod host;
 mod join;
+mod kdc;
 mod key_registration;
+mod locator;
 mod ngc;
 mod ngc_prerequisites;
 mod observation;
 mod operating_system;
+mod policy;
 mod prt;
+mod registration;
+mod replication;
 mod report;
+mod revocation_list;
+mod session;
+mod sync_scheduler;
 mod tpm;
 mod tristate;
+mod trust_store;
 
 pub use self::field::InvalidField;
 pub use self::host::{role_from_wire, role_to_wire};

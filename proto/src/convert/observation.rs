@@ -196,6 +196,27 @@ impl From<&Evidence> for WireEvidence {
             Evidence::DomainController(dc) => Self::DomainController(dc.into()),
             Evidence::CertificateListing(listing) => Self::CertificateListing(listing.into()),
             Evidence::Certificate(certificate) => Self::Certificate((&**certificate).into()),
+            Evidence::UserSession(session) => Self::UserSession(session.into()),
+            Evidence::PinProvider(pin) => Self::PinProvider(pin.into()),
+            Evidence::ProvisioningEvent(event) => Self::ProvisioningEvent(event.into()),
+            Evidence::UserPolicy(policy) => Self::UserPolicy((&**policy).into()),
+            Evidence::UserMdmPolicy(policy) => Self::UserMdmPolicy((&**policy).into()),
+            Evidence::ComputerPolicy(policy) => Self::ComputerPolicy((&**policy).into()),
+            Evidence::DeviceMdmPolicy(policy) => Self::DeviceMdmPolicy((&**policy).into()),
+            Evidence::DeviceRegistrationPolicy(policy) => Self::DeviceRegistrationPolicy(policy.into()),
+            Evidence::RegistrationDiagnostics(diagnostics) => Self::RegistrationDiagnostics((&**diagnostics).into()),
+            Evidence::DcLocator(locator) => Self::DcLocator(locator.into()),
+            Evidence::RootStore(store) => Self::RootStore(store.into()),
+            Evidence::NtAuthStore(store) => Self::NtAuthStore(store.into()),
+            Evidence::RevocationLists(lists) => Self::RevocationLists(lists.into()),
+            Evidence::DeviceEvents(summary) => Self::DeviceEvents(summary.into()),
+            Evidence::KdcEvents(summary) => Self::KdcEvents(summary.into()),
+            Evidence::KdcService(service) => Self::KdcService(service.into()),
+            Evidence::KdcPolicy(policy) => Self::KdcPolicy(policy.into()),
+            Evidence::KdcLoad(load) => Self::KdcLoad(load.into()),
+            Evidence::Replication(replication) => Self::Replication(replication.into()),
+            Evidence::SyncScheduler(scheduler) => Self::SyncScheduler(scheduler.into()),
+            Evidence::Clock(clock) => Self::Clock(clock.into()),
         }
     }
 }
@@ -223,6 +244,33 @@ impl TryFrom<WireEvidence> for Evidence {
                 Self::CertificateListing(inner(listing, "certificate_listing")?)
             }
             WireEvidence::Certificate(certificate) => Self::Certificate(Box::new(inner(certificate, "certificate")?)),
+            WireEvidence::UserSession(session) => Self::UserSession(inner(session, "user_session")?),
+            WireEvidence::PinProvider(pin) => Self::PinProvider(inner(pin, "pin_provider")?),
+            WireEvidence::ProvisioningEvent(event) => Self::ProvisioningEvent(inner(event, "provisioning_event")?),
+            WireEvidence::UserPolicy(policy) => Self::UserPolicy(Box::new(inner(policy, "user_policy")?)),
+            WireEvidence::UserMdmPolicy(policy) => Self::UserMdmPolicy(Box::new(inner(policy, "user_mdm_policy")?)),
+            WireEvidence::ComputerPolicy(policy) => Self::ComputerPolicy(Box::new(inner(policy, "computer_policy")?)),
+            WireEvidence::DeviceMdmPolicy(policy) => {
+                Self::DeviceMdmPolicy(Box::new(inner(policy, "device_mdm_policy")?))
+            }
+            WireEvidence::DeviceRegistrationPolicy(policy) => {
+                Self::DeviceRegistrationPolicy(inner(policy, "device_registration_policy")?)
+            }
+            WireEvidence::RegistrationDiagnostics(diagnostics) => {
+                Self::RegistrationDiagnostics(Box::new(inner(diagnostics, "registration_diagnostics")?))
+            }
+            WireEvidence::DcLocator(locator) => Self::DcLocator(inner(locator, "dc_locator")?),
+            WireEvidence::RootStore(store) => Self::RootStore(inner(store, "root_store")?),
+            WireEvidence::NtAuthStore(store) => Self::NtAuthStore(inner(store, "nt_auth_store")?),
+            WireEvidence::RevocationLists(lists) => Self::RevocationLists(inner(lists, "revocation_lists")?),
+            WireEvidence::DeviceEvents(summary) => Self::DeviceEvents(inner(summary, "device_events")?),
+            WireEvidence::KdcEvents(summary) => Self::KdcEvents(inner(summary, "kdc_events")?),
+            WireEvidence::KdcService(service) => Self::KdcService(inner(service, "kdc_service")?),
+            WireEvidence::KdcPolicy(policy) => Self::KdcPolicy(inner(policy, "kdc_policy")?),
+            WireEvidence::KdcLoad(load) => Self::KdcLoad(inner(load, "kdc_load")?),
+            WireEvidence::Replication(replication) => Self::Replication(inner(replication, "replication")?),
+            WireEvidence::SyncScheduler(scheduler) => Self::SyncScheduler(inner(scheduler, "sync_scheduler")?),
+            WireEvidence::Clock(clock) => Self::Clock(inner(clock, "clock")?),
         })
     }
 }
@@ -398,12 +446,36 @@ impl fmt::Display for WireKey {
 /// The sort of subject that `kind` must have, where `subject` is of another.
 fn mismatch(kind: Kind, subject: &Subject) -> Option<&'static str> {
     let (fits, expected) = match kind {
-        Kind::Tpm | Kind::OperatingSystem | Kind::JoinState | Kind::DomainController | Kind::CertificateListing => {
-            (matches!(subject, Subject::Host), "the host")
-        }
-        Kind::Prt | Kind::Ngc | Kind::NgcPrerequisites | Kind::KeyRegistration => {
-            (matches!(subject, Subject::User(_)), "a user")
-        }
+        Kind::Tpm
+        | Kind::OperatingSystem
+        | Kind::JoinState
+        | Kind::DomainController
+        | Kind::CertificateListing
+        | Kind::ComputerPolicy
+        | Kind::DeviceMdmPolicy
+        | Kind::DeviceRegistrationPolicy
+        | Kind::RegistrationDiagnostics
+        | Kind::DcLocator
+        | Kind::RootStore
+        | Kind::NtAuthStore
+        | Kind::RevocationLists
+        | Kind::DeviceEvents
+        | Kind::KdcEvents
+        | Kind::KdcService
+        | Kind::KdcPolicy
+        | Kind::KdcLoad
+        | Kind::Replication
+        | Kind::SyncScheduler
+        | Kind::Clock => (matches!(subject, Subject::Host), "the host"),
+        Kind::Prt
+        | Kind::Ngc
+        | Kind::NgcPrerequisites
+        | Kind::KeyRegistration
+        | Kind::UserSession
+        | Kind::PinProvider
+        | Kind::ProvisioningEvent
+        | Kind::UserPolicy
+        | Kind::UserMdmPolicy => (matches!(subject, Subject::User(_)), "a user"),
         Kind::Certificate => (matches!(subject, Subject::Certificate(_)), "a certificate"),
     };
     (!fits).then_some(expected)

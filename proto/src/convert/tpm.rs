@@ -1,6 +1,6 @@
 //! The trusted platform module.
 
-use muster_evidence::{EkCertificates, EndorsementKey, Tpm, TpmLockout, TpmVersion};
+use muster_evidence::{EkCertificates, EndorsementKey, Tpm, TpmLockout, TpmReadiness, TpmVersion};
 
 use super::field::{self, InvalidField, wire_enum};
 use crate::v1;
@@ -10,7 +10,8 @@ wire_enum!(TpmVersion, v1::TpmVersion { V1_2 = TpmVersion12, V2_0 = TpmVersion20
 
 impl From<&Tpm> for v1::Tpm {
     fn from(tpm: &Tpm) -> Self {
-        let Tpm { version, manufacturer, firmware, lockout, ek_certificates, fips_mode, endorsement_key } = tpm;
+        let Tpm { version, manufacturer, firmware, lockout, ek_certificates, fips_mode, readiness, endorsement_key } =
+            tpm;
         Self {
             version: v1::TpmVersion::from(*version).into(),
             manufacturer: manufacturer.clone().map(Into::into),
@@ -24,6 +25,7 @@ impl From<&Tpm> for v1::Tpm {
                 v1::EkCertificates { rsa_2048, ecc_p256, ecc_p384 }
             }),
             fips_mode: *fips_mode,
+            readiness: readiness.map(|TpmReadiness { ready, missing }| v1::TpmReadiness { ready, missing }),
             endorsement_key: endorsement_key.as_ref().map(Into::into),
         }
     }
@@ -33,7 +35,16 @@ impl TryFrom<v1::Tpm> for Tpm {
     type Error = InvalidField;
 
     fn try_from(message: v1::Tpm) -> Result<Self, Self::Error> {
-        let v1::Tpm { version, manufacturer, firmware, lockout, ek_certificates, fips_mode, endorsement_key } = message;
+        let v1::Tpm {
+            version,
+            manufacturer,
+            firmware,
+            lockout,
+            ek_certificates,
+            fips_mode,
+            readiness,
+            endorsement_key,
+        } = message;
         Ok(Self {
             version: field::required_enum(version, "version")?,
             manufacturer: field::optional_text(manufacturer.as_deref(), "manufacturer")?,
@@ -48,6 +59,7 @@ impl TryFrom<v1::Tpm> for Tpm {
                 EkCertificates { rsa_2048, ecc_p256, ecc_p384 }
             }),
             fips_mode,
+            readiness: readiness.map(|v1::TpmReadiness { ready, missing }| TpmReadiness { ready, missing }),
             endorsement_key: field::nested(endorsement_key, "endorsement_key")?,
         })
     }

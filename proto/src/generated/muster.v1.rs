@@ -23,7 +23,10 @@ pub mod observation_body {
 /// The thing is there, and this is what it says.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Observed {
-    #[prost(oneof = "observed::Evidence", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(
+        oneof = "observed::Evidence",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31"
+    )]
     pub evidence: ::core::option::Option<observed::Evidence>,
 }
 /// Nested message and enum types in `Observed`.
@@ -50,6 +53,56 @@ pub mod observed {
         CertificateListing(super::CertificateListing),
         #[prost(message, tag = "10")]
         Certificate(super::Certificate),
+        #[prost(message, tag = "11")]
+        UserSession(super::UserSession),
+        #[prost(message, tag = "12")]
+        PinProvider(super::PinProvider),
+        #[prost(message, tag = "13")]
+        ProvisioningEvent(super::ProvisioningEvent),
+        /// Group policy of the user.
+        #[prost(message, tag = "14")]
+        UserPolicy(super::HelloPolicy),
+        /// Mobile device management of the user.
+        #[prost(message, tag = "15")]
+        UserMdmPolicy(super::HelloPolicy),
+        /// Group policy of the computer.
+        #[prost(message, tag = "16")]
+        ComputerPolicy(super::HelloPolicy),
+        /// Mobile device management of the device.
+        #[prost(message, tag = "17")]
+        DeviceMdmPolicy(super::HelloPolicy),
+        #[prost(message, tag = "18")]
+        DeviceRegistrationPolicy(super::DeviceRegistrationPolicy),
+        #[prost(message, tag = "19")]
+        RegistrationDiagnostics(super::RegistrationDiagnostics),
+        #[prost(message, tag = "20")]
+        DcLocator(super::DcLocator),
+        /// Roots that the machine trusts.
+        #[prost(message, tag = "21")]
+        RootStore(super::TrustStore),
+        /// Issuers that may sign for sign-ins, as the machine holds them.
+        #[prost(message, tag = "22")]
+        NtAuthStore(super::TrustStore),
+        #[prost(message, tag = "23")]
+        RevocationLists(super::RevocationLists),
+        /// About registration and TPM.
+        #[prost(message, tag = "24")]
+        DeviceEvents(super::EventSummary),
+        /// About the key distribution centre.
+        #[prost(message, tag = "25")]
+        KdcEvents(super::EventSummary),
+        #[prost(message, tag = "26")]
+        KdcService(super::KdcService),
+        #[prost(message, tag = "27")]
+        KdcPolicy(super::KdcPolicy),
+        #[prost(message, tag = "28")]
+        KdcLoad(super::KdcLoad),
+        #[prost(message, tag = "29")]
+        Replication(super::Replication),
+        #[prost(message, tag = "30")]
+        SyncScheduler(super::SyncScheduler),
+        #[prost(message, tag = "31")]
+        Clock(super::Clock),
     }
 }
 /// We looked, and it is not there: a fact.
@@ -90,6 +143,18 @@ pub struct Tpm {
     /// The endorsement key; absent where nobody looked (a TPM 1.2, a capture, a probe that does not know how).
     #[prost(message, optional, tag = "7")]
     pub endorsement_key: ::core::option::Option<EndorsementKey>,
+    /// Absent where Windows does not say.
+    #[prost(message, optional, tag = "8")]
+    pub readiness: ::core::option::Option<TpmReadiness>,
+}
+/// Whether a TPM is ready for use (Win32_Tpm, IsReadyInformation).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TpmReadiness {
+    #[prost(bool, tag = "1")]
+    pub ready: bool,
+    /// The bits of what is missing; absent where they were not readable.
+    #[prost(uint32, optional, tag = "2")]
+    pub missing: ::core::option::Option<u32>,
 }
 /// Dictionary-attack protection of a TPM 2.0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -159,6 +224,12 @@ pub struct OperatingSystem {
     pub product_type: i32,
     #[prost(bool, optional, tag = "8")]
     pub server_core: ::core::option::Option<bool>,
+    /// The release as people know it, such as 24H2.
+    #[prost(string, optional, tag = "9")]
+    pub release: ::core::option::Option<::prost::alloc::string::String>,
+    /// Unspecified: not readable.
+    #[prost(enumeration = "FirmwareType", tag = "10")]
+    pub firmware: i32,
 }
 /// How a machine is joined.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -187,6 +258,26 @@ pub struct JoinState {
     pub device_certificate_not_before_ms: ::core::option::Option<i64>,
     #[prost(int64, optional, tag = "11")]
     pub device_certificate_not_after_ms: ::core::option::Option<i64>,
+    /// 20 bytes: SHA-1 of the DER form.
+    #[prost(bytes = "vec", optional, tag = "12")]
+    pub device_certificate_thumbprint: ::core::option::Option<
+        ::prost::alloc::vec::Vec<u8>,
+    >,
+    /// Absent: not shown.
+    #[prost(message, optional, tag = "13")]
+    pub key_sign_test: ::core::option::Option<KeySignTest>,
+    /// AadRecoveryEnabled, AadRecoveryNeeded of old builds.
+    #[prost(enumeration = "Tristate", tag = "14")]
+    pub recovery: i32,
+}
+/// KeySignTest.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeySignTest {
+    #[prost(enumeration = "KeySignStatus", tag = "1")]
+    pub status: i32,
+    /// What a failed test said.
+    #[prost(string, tag = "2")]
+    pub detail: ::prost::alloc::string::String,
 }
 /// A domain membership.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -237,6 +328,15 @@ pub struct Ngc {
     pub can_reset: i32,
     #[prost(enumeration = "Tristate", tag = "4")]
     pub wam_default_set: i32,
+    /// What WamDefaultSet says instead of yes or no.
+    #[prost(string, optional, tag = "5")]
+    pub wam_default_error: ::core::option::Option<::prost::alloc::string::String>,
+    /// WorkplaceJoined: this user registered a work account on the machine.
+    #[prost(enumeration = "Tristate", tag = "6")]
+    pub workplace_joined: i32,
+    /// WorkAccountCount.
+    #[prost(uint32, optional, tag = "7")]
+    pub work_accounts: ::core::option::Option<u32>,
 }
 /// The section "Ngc Prerequisite Check".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -280,6 +380,9 @@ pub struct KeyRegistration {
     pub public_key_sha256: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
     #[prost(string, optional, tag = "5")]
     pub attestation: ::core::option::Option<::prost::alloc::string::String>,
+    /// User principal name the key was registered under; absent where not known, or not reported.
+    #[prost(string, optional, tag = "6")]
+    pub upn: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// A domain controller, as it describes itself.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -366,6 +469,52 @@ pub struct Certificate {
     pub is_ca: bool,
     #[prost(message, optional, tag = "18")]
     pub chain: ::core::option::Option<ChainStatus>,
+    /// URLs of the issuer's certificate (authority information access).
+    #[prost(string, repeated, tag = "19")]
+    pub issuer_urls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// 20 bytes: SHA-1 of the DER form of the direct issuer's certificate; absent where it was not at hand.
+    #[prost(bytes = "vec", optional, tag = "20")]
+    pub issuer_thumbprint: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+    /// 20 bytes: the same of the self-signed certificate that the chain ends in, trusted or not.
+    #[prost(bytes = "vec", optional, tag = "21")]
+    pub root_thumbprint: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+    /// Absent where nobody looked.
+    #[prost(message, optional, tag = "22")]
+    pub revocation: ::core::option::Option<Revocation>,
+}
+/// What revocation lists say of a certificate and of those above it, the root left out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revocation {
+    #[prost(oneof = "revocation::Outcome", tags = "1, 2, 3")]
+    pub outcome: ::core::option::Option<revocation::Outcome>,
+}
+/// Nested message and enum types in `Revocation`.
+pub mod revocation {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Outcome {
+        /// Lists that cover the chain name none of it.
+        #[prost(message, tag = "1")]
+        Good(super::RevocationGood),
+        /// A list names one of them.
+        #[prost(message, tag = "2")]
+        Revoked(super::RevokedCertificate),
+        /// Why it could not be told.
+        #[prost(string, tag = "3")]
+        Undetermined(::prost::alloc::string::String),
+    }
+}
+/// Nothing in the chain is revoked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevocationGood {}
+/// The one certificate of a chain that is revoked.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokedCertificate {
+    /// In RFC 4514 form.
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    /// Always set.
+    #[prost(int64, optional, tag = "2")]
+    pub at_ms: ::core::option::Option<i64>,
 }
 /// A public key's algorithm and size.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -493,6 +642,9 @@ pub struct UserKeys {
     /// How many more there were beyond the bound.
     #[prost(uint32, tag = "4")]
     pub left_out: u32,
+    /// userPrincipalName; absent where not read, or not reported.
+    #[prost(string, optional, tag = "5")]
+    pub upn: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// One decoded key credential.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -524,6 +676,493 @@ pub struct DirectoryKey {
     pub key_hash_valid: ::core::option::Option<bool>,
     #[prost(string, tag = "11")]
     pub remark: ::prost::alloc::string::String,
+}
+/// The latest interactive session of a user.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UserSession {
+    /// Whether the session is a remote one.
+    #[prost(enumeration = "Tristate", tag = "1")]
+    pub remote: i32,
+    #[prost(int64, optional, tag = "2")]
+    pub signed_in_at_ms: ::core::option::Option<i64>,
+    /// Absent where it was not unlocked since the probe started, or nobody looked.
+    #[prost(int64, optional, tag = "3")]
+    pub unlocked_at_ms: ::core::option::Option<i64>,
+}
+/// What the registry shows to anybody of a user's PIN.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PinProvider {
+    /// LogonCredsAvailable of the PIN credential provider: 1 a PIN is in use, 2 it is not.
+    #[prost(uint32, optional, tag = "1")]
+    pub logon_credentials_available: ::core::option::Option<u32>,
+    /// Whether a key of the convenience PIN exists; absent where nobody looked.
+    #[prost(bool, optional, tag = "2")]
+    pub convenience_pin: ::core::option::Option<bool>,
+}
+/// The newest of the events 358, 360, 361, 362 of User Device Registration for a user, by the names of its data.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProvisioningEvent {
+    /// 358 provisioning will be launched; 360, 361, 362 it will not.
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    /// Always set.
+    #[prost(int64, optional, tag = "2")]
+    pub at_ms: ::core::option::Option<i64>,
+    /// DeviceIsJoined.
+    #[prost(enumeration = "Tristate", tag = "3")]
+    pub device_is_joined: i32,
+    /// AADPrt.
+    #[prost(enumeration = "Tristate", tag = "4")]
+    pub aad_prt: i32,
+    /// NgcPolicyEnabled.
+    #[prost(enumeration = "Tristate", tag = "5")]
+    pub policy_enabled: i32,
+    /// NgcPostLogonProvisioningEnabled.
+    #[prost(enumeration = "Tristate", tag = "6")]
+    pub post_logon_enabled: i32,
+    /// NgcHardwarePolicyMet.
+    #[prost(enumeration = "Tristate", tag = "7")]
+    pub hardware_policy_met: i32,
+    /// UserIsRemote, whose yes means that the user is not connected remotely.
+    #[prost(enumeration = "Tristate", tag = "8")]
+    pub session_is_local: i32,
+    /// LogonCertRequired.
+    #[prost(enumeration = "Tristate", tag = "9")]
+    pub certificate_required: i32,
+    /// MachinePolicySource.
+    #[prost(string, optional, tag = "10")]
+    pub policy_source: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// What one channel sets about Windows Hello for Business. An absent field is a value that the channel does not set;
+/// numbers are as stored, in range or not.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HelloPolicy {
+    /// 16 bytes: the tenant whose policies these are; absent outside of MDM.
+    #[prost(bytes = "vec", optional, tag = "1")]
+    pub tenant_id: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+    /// Enabled of group policy, UsePassportForWork of MDM.
+    #[prost(uint32, optional, tag = "2")]
+    pub enabled: ::core::option::Option<u32>,
+    /// DisablePostLogonProvisioning.
+    #[prost(uint32, optional, tag = "3")]
+    pub disable_post_logon_provisioning: ::core::option::Option<u32>,
+    /// RequireSecurityDevice.
+    #[prost(uint32, optional, tag = "4")]
+    pub require_security_device: ::core::option::Option<u32>,
+    /// TPM12 of ExcludeSecurityDevices.
+    #[prost(uint32, optional, tag = "5")]
+    pub exclude_tpm12: ::core::option::Option<u32>,
+    /// UseCertificateForOnPremAuth.
+    #[prost(uint32, optional, tag = "6")]
+    pub use_certificate_for_on_prem_auth: ::core::option::Option<u32>,
+    /// UseCloudTrustForOnPremAuth.
+    #[prost(uint32, optional, tag = "7")]
+    pub use_cloud_trust_for_on_prem_auth: ::core::option::Option<u32>,
+    /// EnablePinRecovery.
+    #[prost(uint32, optional, tag = "8")]
+    pub enable_pin_recovery: ::core::option::Option<u32>,
+    /// UseHelloCertificatesAsSmartCardCertificates.
+    #[prost(uint32, optional, tag = "9")]
+    pub use_hello_certificates_as_smart_cards: ::core::option::Option<u32>,
+    /// UseRemotePassport of Remote.
+    #[prost(uint32, optional, tag = "10")]
+    pub use_remote_passport: ::core::option::Option<u32>,
+    /// EnableWindowsHelloProvisioningForSecurityKeys.
+    #[prost(uint32, optional, tag = "11")]
+    pub enable_security_key_provisioning: ::core::option::Option<u32>,
+    /// Always set.
+    #[prost(message, optional, tag = "12")]
+    pub pin: ::core::option::Option<PinComplexity>,
+    /// Enabled of Biometrics in group policy, UseBiometrics of MDM.
+    #[prost(uint32, optional, tag = "13")]
+    pub use_biometrics: ::core::option::Option<u32>,
+    /// FacialFeaturesUseEnhancedAntiSpoofing of Biometrics.
+    #[prost(uint32, optional, tag = "14")]
+    pub enhanced_anti_spoofing: ::core::option::Option<u32>,
+    /// Names of values that are there and are no number: what they set is not known. At most 16.
+    #[prost(string, repeated, tag = "15")]
+    pub unreadable: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Values that the probe does not know, as name=data. At most 16.
+    #[prost(string, repeated, tag = "16")]
+    pub other: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// PINComplexity. Of the four classes of characters 0 means allowed, 1 required, 2 not allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PinComplexity {
+    /// In characters, as is the maximum.
+    #[prost(uint32, optional, tag = "1")]
+    pub minimum_length: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "2")]
+    pub maximum_length: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "3")]
+    pub uppercase: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "4")]
+    pub lowercase: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "5")]
+    pub special: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "6")]
+    pub digits: ::core::option::Option<u32>,
+    /// How many earlier PINs cannot be used again.
+    #[prost(uint32, optional, tag = "7")]
+    pub history: ::core::option::Option<u32>,
+    /// In days; 0 never.
+    #[prost(uint32, optional, tag = "8")]
+    pub expiration_days: ::core::option::Option<u32>,
+}
+/// What is set on a machine about its registration in Entra ID. An absent field is not set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeviceRegistrationPolicy {
+    /// BlockAADWorkplaceJoin.
+    #[prost(uint32, optional, tag = "1")]
+    pub block_workplace_join: ::core::option::Option<u32>,
+    /// autoWorkplaceJoin.
+    #[prost(uint32, optional, tag = "2")]
+    pub auto_workplace_join: ::core::option::Option<u32>,
+    /// 16 bytes: TenantId of the client's own service connection point.
+    #[prost(bytes = "vec", optional, tag = "3")]
+    pub scp_tenant_id: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+    /// TenantName of the same.
+    #[prost(string, optional, tag = "4")]
+    pub scp_tenant_name: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// The diagnostics of a device registration that does not succeed. An absent field was not shown.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RegistrationDiagnostics {
+    /// Who ran the tests.
+    #[prost(string, optional, tag = "1")]
+    pub user_context: ::core::option::Option<::prost::alloc::string::String>,
+    /// When the attempt before this one was made.
+    #[prost(int64, optional, tag = "2")]
+    pub previous_registration_ms: ::core::option::Option<i64>,
+    #[prost(string, optional, tag = "3")]
+    pub registration_type: ::core::option::Option<::prost::alloc::string::String>,
+    /// Unspecified: not shown.
+    #[prost(enumeration = "RegistrationPhase", tag = "4")]
+    pub phase: i32,
+    /// The HRESULT of the client.
+    #[prost(uint32, optional, tag = "5")]
+    pub client_error: ::core::option::Option<u32>,
+    #[prost(string, optional, tag = "6")]
+    pub server_error: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "7")]
+    pub server_message: ::core::option::Option<::prost::alloc::string::String>,
+    /// HTTP status code.
+    #[prost(uint32, optional, tag = "8")]
+    pub https_status: ::core::option::Option<u32>,
+    #[prost(string, optional, tag = "9")]
+    pub request_id: ::core::option::Option<::prost::alloc::string::String>,
+    /// In the order they are shown. At most 16.
+    #[prost(message, repeated, tag = "10")]
+    pub tests: ::prost::alloc::vec::Vec<RegistrationTest>,
+}
+/// One test of a registration.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RegistrationTest {
+    /// As shown, without the word Test.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "TestResult", tag = "2")]
+    pub result: i32,
+    /// What stands in brackets behind a failure, or the word that the probe does not know.
+    #[prost(string, optional, tag = "3")]
+    pub detail: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Two questions to the domain controller locator about one domain (DsGetDcNameW).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DcLocator {
+    /// The domain that was asked for.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// Any domain controller with a KDC. Always set, as is the next.
+    #[prost(message, optional, tag = "2")]
+    pub any: ::core::option::Option<LocatorAnswer>,
+    /// One of Windows Server 2016 or later.
+    #[prost(message, optional, tag = "3")]
+    pub capable: ::core::option::Option<LocatorAnswer>,
+    /// Whether rediscovery was forced.
+    #[prost(enumeration = "Tristate", tag = "4")]
+    pub forced: i32,
+    /// Absent where no answer carried one.
+    #[prost(string, optional, tag = "5")]
+    pub client_site: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// One answer of the locator.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LocatorAnswer {
+    #[prost(oneof = "locator_answer::Answer", tags = "1, 2")]
+    pub answer: ::core::option::Option<locator_answer::Answer>,
+}
+/// Nested message and enum types in `LocatorAnswer`.
+pub mod locator_answer {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Answer {
+        #[prost(message, tag = "1")]
+        Found(super::LocatedController),
+        /// None was found: the Win32 error code.
+        #[prost(uint32, tag = "2")]
+        RefusedCode(u32),
+    }
+}
+/// A domain controller that the locator found.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LocatedController {
+    /// DNS name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "2")]
+    pub site: ::core::option::Option<::prost::alloc::string::String>,
+    /// The DS\_...\_FLAG bits.
+    #[prost(uint32, tag = "3")]
+    pub flags: u32,
+}
+/// The certificates of a store of trust.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrustStore {
+    /// 20 bytes each: SHA-1 of the DER form. Ascending, at most 160.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub thumbprints: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// How many more there were beyond the bound.
+    #[prost(uint32, tag = "2")]
+    pub left_out: u32,
+}
+/// Revocation lists, as a machine gets them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevocationLists {
+    /// The distribution points that were asked, in order. At most 16.
+    #[prost(message, repeated, tag = "1")]
+    pub points: ::prost::alloc::vec::Vec<DistributionPoint>,
+    /// How many more there were beyond the bound.
+    #[prost(uint32, tag = "2")]
+    pub left_out: u32,
+}
+/// A distribution point and what it gave.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DistributionPoint {
+    /// Its address, without anything secret in it.
+    #[prost(string, tag = "1")]
+    pub url: ::prost::alloc::string::String,
+    /// Whether it carries a delta list rather than a base.
+    #[prost(bool, tag = "2")]
+    pub delta: bool,
+    /// What came of asking it this time. Always set.
+    #[prost(message, optional, tag = "3")]
+    pub fetch: ::core::option::Option<CrlFetch>,
+    /// The newest list at hand, fetched now or earlier; absent where there never was one.
+    #[prost(message, optional, tag = "4")]
+    pub list: ::core::option::Option<CertificateRevocationList>,
+}
+/// What came of asking a distribution point.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CrlFetch {
+    #[prost(oneof = "crl_fetch::Outcome", tags = "1, 2, 3, 4")]
+    pub outcome: ::core::option::Option<crl_fetch::Outcome>,
+}
+/// Nested message and enum types in `CrlFetch`.
+pub mod crl_fetch {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Outcome {
+        /// It gave a list that parses.
+        #[prost(message, tag = "1")]
+        Fetched(super::CrlFetched),
+        /// It did not answer, or with an error: what happened.
+        #[prost(string, tag = "2")]
+        Unreachable(::prost::alloc::string::String),
+        /// It gave something that is of no use: what is wrong with it.
+        #[prost(string, tag = "3")]
+        Unusable(::prost::alloc::string::String),
+        /// Nobody asked: why.
+        #[prost(string, tag = "4")]
+        NotAsked(::prost::alloc::string::String),
+    }
+}
+/// A distribution point gave a list that parses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CrlFetched {}
+/// A certificate revocation list (RFC 5280, section 5), as far as rules read it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CertificateRevocationList {
+    /// In RFC 4514 form.
+    #[prost(string, tag = "1")]
+    pub issuer: ::prost::alloc::string::String,
+    /// cRLNumber in hexadecimal; absent without the extension.
+    #[prost(string, optional, tag = "2")]
+    pub number: ::core::option::Option<::prost::alloc::string::String>,
+    /// Always set.
+    #[prost(int64, optional, tag = "3")]
+    pub this_update_ms: ::core::option::Option<i64>,
+    /// Absent where the list has none.
+    #[prost(int64, optional, tag = "4")]
+    pub next_update_ms: ::core::option::Option<i64>,
+    /// Next CRL Publish of Microsoft's authorities; absent without the extension.
+    #[prost(int64, optional, tag = "5")]
+    pub next_publish_ms: ::core::option::Option<i64>,
+    /// Size of the list in bytes.
+    #[prost(uint32, tag = "6")]
+    pub bytes: u32,
+}
+/// The newest events of several kinds in the logs of a machine.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EventSummary {
+    /// The logs that were looked through. At most 8.
+    #[prost(message, repeated, tag = "1")]
+    pub logs: ::prost::alloc::vec::Vec<EventLog>,
+    /// The newest of each kind, by log and id. At most 32.
+    #[prost(message, repeated, tag = "2")]
+    pub events: ::prost::alloc::vec::Vec<NewestEvent>,
+}
+/// A log that was looked through.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventLog {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    /// The oldest event that it still holds; absent where not known.
+    #[prost(int64, optional, tag = "5")]
+    pub oldest_ms: ::core::option::Option<i64>,
+    /// How looking went. Always set.
+    #[prost(oneof = "event_log::State", tags = "2, 3, 4")]
+    pub state: ::core::option::Option<event_log::State>,
+}
+/// Nested message and enum types in `EventLog`.
+pub mod event_log {
+    /// How looking went. Always set.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum State {
+        #[prost(message, tag = "2")]
+        Read(super::EventLogRead),
+        /// The channel is switched off.
+        #[prost(message, tag = "3")]
+        Disabled(super::EventLogDisabled),
+        /// It could not be read: why.
+        #[prost(string, tag = "4")]
+        Unreadable(::prost::alloc::string::String),
+    }
+}
+/// A log was read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventLogRead {}
+/// A log's channel is switched off, so that no event in it says nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventLogDisabled {}
+/// The newest event of a kind.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NewestEvent {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub provider: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub id: u32,
+    /// When it was written. Always set.
+    #[prost(int64, optional, tag = "4")]
+    pub at_ms: ::core::option::Option<i64>,
+    /// What of its data rules read, such as a thumbprint or an error code.
+    #[prost(string, optional, tag = "5")]
+    pub data: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// The service of the key distribution centre.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KdcService {
+    #[prost(enumeration = "ServiceState", tag = "1")]
+    pub state: i32,
+    /// Absent where not readable.
+    #[prost(bool, optional, tag = "2")]
+    pub disabled: ::core::option::Option<bool>,
+}
+/// What is set about the key distribution centre. An absent field is not set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KdcPolicy {
+    /// AllowNtAuthPolicyBypass (KB5057784).
+    #[prost(uint32, optional, tag = "1")]
+    pub allow_nt_auth_policy_bypass: ::core::option::Option<u32>,
+    /// SamNGCKeyROCAValidation (ADV190026).
+    #[prost(uint32, optional, tag = "2")]
+    pub sam_ngc_key_roca_validation: ::core::option::Option<u32>,
+}
+/// How many AS requests the key distribution centre answered in the last full hour.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KdcLoad {
+    #[prost(enumeration = "KdcCounter", tag = "1")]
+    pub counter: i32,
+    /// Begin of the hour. Always set.
+    #[prost(int64, optional, tag = "2")]
+    pub since_ms: ::core::option::Option<i64>,
+    /// The busiest minute, in thousandths of a request per second.
+    #[prost(uint32, tag = "3")]
+    pub peak_milli: u32,
+    /// The mean, in thousandths of a request per second.
+    #[prost(uint32, tag = "4")]
+    pub mean_milli: u32,
+    /// Minutes of the hour with a value, at most 60.
+    #[prost(uint32, tag = "5")]
+    pub minutes: u32,
+}
+/// Inbound replication of a domain controller.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Replication {
+    /// One entry per partner and naming context, those that fail longest first. At most 32.
+    #[prost(message, repeated, tag = "1")]
+    pub partners: ::prost::alloc::vec::Vec<ReplicationPartner>,
+    /// How many more there were beyond the bound.
+    #[prost(uint32, tag = "2")]
+    pub left_out: u32,
+}
+/// One inbound neighbour for one naming context.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplicationPartner {
+    #[prost(string, tag = "1")]
+    pub source: ::prost::alloc::string::String,
+    /// Distinguished name.
+    #[prost(string, tag = "2")]
+    pub naming_context: ::prost::alloc::string::String,
+    /// To the hour below while nothing fails; absent where there never was a success.
+    #[prost(int64, optional, tag = "3")]
+    pub last_success_ms: ::core::option::Option<i64>,
+    /// Failures since the last success.
+    #[prost(uint32, tag = "4")]
+    pub failures: u32,
+    /// The Win32 code of the last attempt; 0 for success.
+    #[prost(uint32, tag = "5")]
+    pub last_result: u32,
+}
+/// The scheduler of Entra Connect (Get-ADSyncScheduler). An absent field was not shown.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncScheduler {
+    /// AllowedSyncCycleInterval.
+    #[prost(uint32, optional, tag = "1")]
+    pub allowed_interval_seconds: ::core::option::Option<u32>,
+    /// CurrentlyEffectiveSyncCycleInterval.
+    #[prost(uint32, optional, tag = "2")]
+    pub effective_interval_seconds: ::core::option::Option<u32>,
+    /// CustomizedSyncCycleInterval.
+    #[prost(uint32, optional, tag = "3")]
+    pub customized_interval_seconds: ::core::option::Option<u32>,
+    /// NextSyncCyclePolicyType.
+    #[prost(string, optional, tag = "4")]
+    pub next_policy: ::core::option::Option<::prost::alloc::string::String>,
+    /// NextSyncCycleStartTimeInUTC.
+    #[prost(int64, optional, tag = "5")]
+    pub next_start_ms: ::core::option::Option<i64>,
+    /// SyncCycleEnabled.
+    #[prost(bool, optional, tag = "6")]
+    pub enabled: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "7")]
+    pub maintenance_enabled: ::core::option::Option<bool>,
+    /// StagingModeEnabled.
+    #[prost(bool, optional, tag = "8")]
+    pub staging: ::core::option::Option<bool>,
+    /// SchedulerSuspended.
+    #[prost(bool, optional, tag = "9")]
+    pub suspended: ::core::option::Option<bool>,
+    /// SyncCycleInProgress.
+    #[prost(bool, optional, tag = "10")]
+    pub in_progress: ::core::option::Option<bool>,
+}
+/// A machine's clock against the collector's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Clock {
+    /// Seconds that it is ahead; negative where it is behind. Always set.
+    #[prost(sint32, optional, tag = "1")]
+    pub ahead_seconds: ::core::option::Option<i32>,
 }
 /// Classes of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -635,6 +1274,36 @@ impl TpmVersion {
         }
     }
 }
+/// Kinds of firmware that start a system (FIRMWARE_TYPE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FirmwareType {
+    Unspecified = 0,
+    Bios = 1,
+    Uefi = 2,
+}
+impl FirmwareType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FIRMWARE_TYPE_UNSPECIFIED",
+            Self::Bios => "FIRMWARE_TYPE_BIOS",
+            Self::Uefi => "FIRMWARE_TYPE_UEFI",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FIRMWARE_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "FIRMWARE_TYPE_BIOS" => Some(Self::Bios),
+            "FIRMWARE_TYPE_UEFI" => Some(Self::Uefi),
+            _ => None,
+        }
+    }
+}
 /// Families of operating systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -697,6 +1366,40 @@ impl ProductType {
             "PRODUCT_TYPE_WORKSTATION" => Some(Self::Workstation),
             "PRODUCT_TYPE_DOMAIN_CONTROLLER" => Some(Self::DomainController),
             "PRODUCT_TYPE_SERVER" => Some(Self::Server),
+            _ => None,
+        }
+    }
+}
+/// Answers of the test whether the device's key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum KeySignStatus {
+    Unspecified = 0,
+    Passed = 1,
+    Failed = 2,
+    /// The test runs in an elevated session only.
+    NotElevated = 3,
+}
+impl KeySignStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "KEY_SIGN_STATUS_UNSPECIFIED",
+            Self::Passed => "KEY_SIGN_STATUS_PASSED",
+            Self::Failed => "KEY_SIGN_STATUS_FAILED",
+            Self::NotElevated => "KEY_SIGN_STATUS_NOT_ELEVATED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "KEY_SIGN_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "KEY_SIGN_STATUS_PASSED" => Some(Self::Passed),
+            "KEY_SIGN_STATUS_FAILED" => Some(Self::Failed),
+            "KEY_SIGN_STATUS_NOT_ELEVATED" => Some(Self::NotElevated),
             _ => None,
         }
     }
@@ -945,6 +1648,154 @@ impl HashAlgorithm {
             "HASH_ALGORITHM_SHA256" => Some(Self::Sha256),
             "HASH_ALGORITHM_SHA384" => Some(Self::Sha384),
             "HASH_ALGORITHM_SHA512" => Some(Self::Sha512),
+            _ => None,
+        }
+    }
+}
+/// Where a registration failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RegistrationPhase {
+    Unspecified = 0,
+    PreCheck = 1,
+    Discover = 2,
+    Authenticate = 3,
+    Join = 4,
+    /// A word that the probe does not know.
+    Other = 5,
+}
+impl RegistrationPhase {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REGISTRATION_PHASE_UNSPECIFIED",
+            Self::PreCheck => "REGISTRATION_PHASE_PRE_CHECK",
+            Self::Discover => "REGISTRATION_PHASE_DISCOVER",
+            Self::Authenticate => "REGISTRATION_PHASE_AUTHENTICATE",
+            Self::Join => "REGISTRATION_PHASE_JOIN",
+            Self::Other => "REGISTRATION_PHASE_OTHER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REGISTRATION_PHASE_UNSPECIFIED" => Some(Self::Unspecified),
+            "REGISTRATION_PHASE_PRE_CHECK" => Some(Self::PreCheck),
+            "REGISTRATION_PHASE_DISCOVER" => Some(Self::Discover),
+            "REGISTRATION_PHASE_AUTHENTICATE" => Some(Self::Authenticate),
+            "REGISTRATION_PHASE_JOIN" => Some(Self::Join),
+            "REGISTRATION_PHASE_OTHER" => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
+/// How a test ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TestResult {
+    Unspecified = 0,
+    Pass = 1,
+    Fail = 2,
+    Skipped = 3,
+    /// Another word.
+    Other = 4,
+}
+impl TestResult {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TEST_RESULT_UNSPECIFIED",
+            Self::Pass => "TEST_RESULT_PASS",
+            Self::Fail => "TEST_RESULT_FAIL",
+            Self::Skipped => "TEST_RESULT_SKIPPED",
+            Self::Other => "TEST_RESULT_OTHER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TEST_RESULT_UNSPECIFIED" => Some(Self::Unspecified),
+            "TEST_RESULT_PASS" => Some(Self::Pass),
+            "TEST_RESULT_FAIL" => Some(Self::Fail),
+            "TEST_RESULT_SKIPPED" => Some(Self::Skipped),
+            "TEST_RESULT_OTHER" => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
+/// The state of a service (SERVICE_STATUS_PROCESS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ServiceState {
+    Unspecified = 0,
+    Running = 1,
+    Starting = 2,
+    Stopping = 3,
+    Stopped = 4,
+    Paused = 5,
+}
+impl ServiceState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SERVICE_STATE_UNSPECIFIED",
+            Self::Running => "SERVICE_STATE_RUNNING",
+            Self::Starting => "SERVICE_STATE_STARTING",
+            Self::Stopping => "SERVICE_STATE_STOPPING",
+            Self::Stopped => "SERVICE_STATE_STOPPED",
+            Self::Paused => "SERVICE_STATE_PAUSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SERVICE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SERVICE_STATE_RUNNING" => Some(Self::Running),
+            "SERVICE_STATE_STARTING" => Some(Self::Starting),
+            "SERVICE_STATE_STOPPING" => Some(Self::Stopping),
+            "SERVICE_STATE_STOPPED" => Some(Self::Stopped),
+            "SERVICE_STATE_PAUSED" => Some(Self::Paused),
+            _ => None,
+        }
+    }
+}
+/// A performance counter of AS requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum KdcCounter {
+    Unspecified = 0,
+    /// Of Security System-Wide Statistics.
+    SecuritySystemWide = 1,
+    /// Of NTDS, on old systems.
+    Ntds = 2,
+}
+impl KdcCounter {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "KDC_COUNTER_UNSPECIFIED",
+            Self::SecuritySystemWide => "KDC_COUNTER_SECURITY_SYSTEM_WIDE",
+            Self::Ntds => "KDC_COUNTER_NTDS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "KDC_COUNTER_UNSPECIFIED" => Some(Self::Unspecified),
+            "KDC_COUNTER_SECURITY_SYSTEM_WIDE" => Some(Self::SecuritySystemWide),
+            "KDC_COUNTER_NTDS" => Some(Self::Ntds),
             _ => None,
         }
     }

@@ -92,6 +92,7 @@ fn tpm() -> BoxedStrategy<Tpm> {
             ek_certificates,
             fips_mode,
             endorsement_key,
+            readiness: None,
         })
         .boxed()
 }
@@ -114,6 +115,8 @@ fn operating_system() -> BoxedStrategy<OperatingSystem> {
             edition,
             product_type,
             server_core,
+            release: None,
+            firmware: None,
         })
         .boxed()
 }
@@ -139,6 +142,9 @@ fn join_state() -> BoxedStrategy<JoinState> {
             device_auth,
             device_certificate_not_before: from,
             device_certificate_not_after: until,
+            device_certificate_thumbprint: None,
+            key_sign_test: None,
+            recovery: Tristate::NotShown,
         })
         .boxed()
 }
@@ -165,7 +171,15 @@ fn ngc() -> BoxedStrategy<Ngc> {
         Just(CanReset::Unknown)
     ];
     (tristate(), of(guid()), of(can_reset), tristate())
-        .prop_map(|(set, key_id, can_reset, wam_default_set)| Ngc { set, key_id, can_reset, wam_default_set })
+        .prop_map(|(set, key_id, can_reset, wam_default_set)| Ngc {
+            set,
+            key_id,
+            can_reset,
+            wam_default_set,
+            wam_default_error: None,
+            workplace_joined: Tristate::NotShown,
+            work_accounts: None,
+        })
         .boxed()
 }
 
@@ -206,6 +220,7 @@ fn key_registration() -> BoxedStrategy<KeyRegistration> {
             device_id,
             public_key_sha256,
             attestation,
+            upn: None,
         })
         .boxed()
 }
@@ -301,6 +316,10 @@ fn certificate() -> BoxedStrategy<Certificate> {
             ocsp_urls: more.1,
             is_ca: what.4.2,
             chain: more.2,
+            issuer_urls: Vec::new(),
+            issuer_thumbprint: None,
+            root_thumbprint: None,
+            revocation: None,
         })
         .boxed()
 }
@@ -397,7 +416,7 @@ fn user_keys() -> BoxedStrategy<UserKeys> {
             remark: more.4,
         });
     (sid(), vec(key, 0..=limits::KEYS_PER_USER), any::<u32>(), any::<u32>())
-        .prop_map(|(sid, keys, undecodable, left_out)| UserKeys { sid, keys, undecodable, left_out })
+        .prop_map(|(sid, keys, undecodable, left_out)| UserKeys { sid, keys, undecodable, left_out, upn: None })
         .boxed()
 }
 
@@ -528,6 +547,7 @@ pub(crate) fn sample_report() -> Report {
                 ek_certificates: Some(EkCertificates { rsa_2048: true, ecc_p256: true, ecc_p384: false }),
                 fips_mode: Some(false),
                 endorsement_key: None,
+                readiness: None,
             })),
             of_host(Evidence::OperatingSystem(OperatingSystem {
                 family: OsFamily::Windows,
@@ -538,6 +558,8 @@ pub(crate) fn sample_report() -> Report {
                 edition: Some(t("ServerDatacenter")),
                 product_type: Some(ProductType::DomainController),
                 server_core: Some(true),
+                release: None,
+                firmware: None,
             })),
             of_host(Evidence::JoinState(JoinState {
                 azure_ad_joined: Tristate::Yes,
@@ -551,6 +573,9 @@ pub(crate) fn sample_report() -> Report {
                 device_auth: Some(DeviceAuth::TestFailed(t("0x80072ee2"))),
                 device_certificate_not_before: Some(at("2025-01-01T00:00:00Z")),
                 device_certificate_not_after: Some(at("2035-01-01T00:00:00Z")),
+                device_certificate_thumbprint: None,
+                key_sign_test: None,
+                recovery: Tristate::NotShown,
             })),
             of_user(Evidence::Prt(Prt {
                 present: Tristate::Yes,
@@ -566,6 +591,9 @@ pub(crate) fn sample_report() -> Report {
                 key_id: Some(guid),
                 can_reset: Some(CanReset::DestructiveAndNonDestructive),
                 wam_default_set: Tristate::Yes,
+                wam_default_error: None,
+                workplace_joined: Tristate::NotShown,
+                work_accounts: None,
             })),
             of_user(Evidence::NgcPrerequisites(NgcPrerequisites {
                 is_device_joined: Tristate::Yes,
@@ -585,6 +613,7 @@ pub(crate) fn sample_report() -> Report {
                 device_id: Some(Guid([0xD1; 16])),
                 public_key_sha256: Some(Sha256([0xAB; 32])),
                 attestation: Some(t("ATT_SOFT")),
+                upn: None,
             })),
             of_host(Evidence::DomainController(DomainController {
                 fqdn: "dc01.corp.example".parse().unwrap(),
@@ -628,6 +657,10 @@ pub(crate) fn sample_report() -> Report {
                     ocsp_urls: vec![t("http://ocsp.corp.example/")],
                     is_ca: false,
                     chain: ChainStatus::Trusted { anchor: t("CN=Corp Root CA") },
+                    issuer_urls: Vec::new(),
+                    issuer_thumbprint: None,
+                    root_thumbprint: None,
+                    revocation: None,
                 })),
             ),
             ended(Kind::Prt, Outcome::Absent),
@@ -673,6 +706,7 @@ pub(crate) fn sample_report() -> Report {
                     }],
                     undecodable: 1,
                     left_out: 0,
+                    upn: None,
                 }),
                 InventoryItem::Removed(t("S-1-5-21-1004336348-1177238915-682003330-1105")),
             ],

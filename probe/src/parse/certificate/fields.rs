@@ -48,6 +48,10 @@ pub fn from_der(der: &[u8]) -> Result<Parsed, InvalidCertificate> {
         ocsp_urls: extensions.ocsp_urls,
         is_ca: extensions.is_ca,
         chain: ChainStatus::NotChecked { why: Text::cut("the chain was not looked at") },
+        issuer_urls: Vec::new(),
+        issuer_thumbprint: None,
+        root_thumbprint: None,
+        revocation: None,
     };
     Ok(Parsed { certificate, remarks, der: der.to_vec() })
 }

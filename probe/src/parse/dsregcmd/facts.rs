@@ -188,6 +188,9 @@ impl Status {
             device_auth,
             device_certificate_not_before: not_before,
             device_certificate_not_after: not_after,
+            device_certificate_thumbprint: None,
+            key_sign_test: None,
+            recovery: Tristate::NotShown,
         }))
     }
 
@@ -232,6 +235,9 @@ impl Status {
                 _ => CanReset::Unknown,
             }),
             wam_default_set: self.flag(USER_STATE, "WamDefaultSet"),
+            wam_default_error: None,
+            workplace_joined: Tristate::NotShown,
+            work_accounts: None,
         }))
     }
 

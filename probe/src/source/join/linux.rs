@@ -47,6 +47,9 @@ fn observed(domain_joined: Tristate, domain: Option<DomainMembership>) -> Outcom
         device_auth: None,
         device_certificate_not_before: None,
         device_certificate_not_after: None,
+        device_certificate_thumbprint: None,
+        key_sign_test: None,
+        recovery: Tristate::NotShown,
     }))
 }
 

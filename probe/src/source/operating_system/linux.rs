@@ -38,6 +38,8 @@ pub(super) fn observe(settings: &SourceSettings) -> Outcome {
         edition: release.variant.as_deref().map(Text::cut),
         product_type: None,
         server_core: None,
+        release: None,
+        firmware: None,
     }))
 }
 

@@ -19,5 +19,7 @@ pub(super) fn observe(_settings: &SourceSettings) -> Outcome {
         edition: None,
         product_type: None,
         server_core: None,
+        release: None,
+        firmware: None,
     }))
 }

@@ -116,6 +116,8 @@ pub fn windows(name: &str, version: WindowsVersion) -> OperatingSystem {
         edition: None,
         product_type: None,
         server_core: None,
+        release: None,
+        firmware: None,
     }
 }
 

@@ -211,6 +211,7 @@ impl Tcti {
             ek_certificates: None,
             fips_mode: None,
             endorsement_key: None,
+            readiness: None,
         })
     }
 
@@ -244,6 +245,7 @@ impl Tcti {
             ek_certificates,
             fips_mode,
             endorsement_key,
+            readiness: None,
         })
     }
 

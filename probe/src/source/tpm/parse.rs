@@ -183,6 +183,7 @@ pub fn tpmtool(text: &str) -> Result<Option<Tpm>, InvalidTpmtool> {
         ek_certificates: None,
         fips_mode: None,
         endorsement_key: None,
+        readiness: None,
     }))
 }
 
@@ -261,6 +262,7 @@ mod tests {
                 ek_certificates: None,
                 fips_mode: None,
                 endorsement_key: None,
+                readiness: None,
             }
         );
         let old = tpmtool("-TPM Present: True\n-TPM Version: 1.2\n-TPM Manufacturer ID: STM\n").unwrap().unwrap();
