@@ -281,15 +281,16 @@ impl Core {
                     continue;
                 };
                 let user = row.users.iter().find(|user| user.sid.as_str() == own.user_sid);
-                let seen = match check.freshness() {
+                let freshness = if row.roles.is_domain_controller() { check.freshness_on_dc() } else { check.freshness() };
+                let seen = match freshness {
                     muster_readiness::Freshness::User => user.map(|user| user.seen.plus_ms(quiet_ms)),
                     muster_readiness::Freshness::Directory => directory,
                     _ => None,
                 }
                 .unwrap_or(heard);
-                let stands = held(&judgement, check.freshness(), seen, &policy.policy, now);
+                let stands = held(&judgement, freshness, seen, &policy.policy, now);
                 let mut told = verdict_to_wire(&stands, since, Some(verdict.waived.clone()));
-                if is_stale(check.freshness(), seen, &policy.policy, now) && stands != judgement {
+                if is_stale(freshness, seen, &policy.policy, now) && stands != judgement {
                     told.stale_standing = standing_to_wire(judgement.verdict.standing()).into();
                 }
                 verdicts.push(v1::StoredVerdict { user_sid: own.user_sid.clone(), verdict: Some(told) });

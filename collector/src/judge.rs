@@ -15,6 +15,7 @@ use muster_proto::convert::{WireKey, context_from_wire, decode_body_of, origin_f
 use muster_proto::v1;
 use muster_readiness::derive::capability::Capability;
 use muster_readiness::derive::kdc_certificate::{KdcCertificate, kdc_certificate};
+use muster_readiness::derive::kdc_issuers::kdc_issuers;
 use muster_readiness::derive::population::counts_as_endpoint;
 use muster_readiness::{
     Facts, ForestFacts, HostFacts, Judged, Judgement, SiteFacts, Standing, Waiver, apply_waivers, check_by_id, judge,
@@ -201,6 +202,7 @@ pub(crate) fn dc_facts(facts: &Facts<'_>, policy: &PolicyInForce, now: Timestamp
         capability: Capability::derive(operating_system, domain_controller, &policy.policy),
         operating_system: operating_system.cloned(),
         certificate_not_after,
+        kdc_issuers: kdc_issuers(facts, now),
         judgements: Vec::new(),
         since: Vec::new(),
     }

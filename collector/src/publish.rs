@@ -93,6 +93,7 @@ fn dc_state(table: &Table, row: &Row, now: Timestamp) -> Option<DcState> {
         capability: dc.capability.clone(),
         judgements: dc.judgements.clone(),
         last_seen: table.frame().heard_of(row, now),
+        kdc_issuers: dc.kdc_issuers,
     })
 }
 
@@ -183,7 +184,7 @@ fn dc_snapshot(table: &Table, row: &Row, expected: Option<&ExpectedSite>, now: T
     let policy = &table.frame().policy;
     let heard = table.frame().heard_of(row, now);
     let hold = |judgement: &Judgement| match check_by_id(&judgement.check) {
-        Some(check) => held(judgement, check.freshness(), heard, policy, now),
+        Some(check) => held(judgement, check.freshness_on_dc(), heard, policy, now),
         None => judgement.clone(),
     };
     Some(DcSnapshot {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use muster_evidence::{Forest, HostName, HostNo, InstallId, OperatingSystem, Role, Sid, SiteRef, Timestamp};
 use muster_proto::v1;
 use muster_readiness::derive::capability::Capability;
-use muster_readiness::{CHECKS, CheckSet, Freshness, Judgement, Standing, UserOnHost, UserStanding};
+use muster_readiness::{CHECKS, CheckSet, Freshness, Judgement, KdcIssuers, Standing, UserOnHost, UserStanding};
 
 use self::identities::Identities;
 pub(crate) use self::identities::{KeyPrefix, Namesake};
@@ -219,6 +219,8 @@ pub struct DcRow {
     pub operating_system: Option<OperatingSystem>,
     /// When the certificate ends that the KDC would choose.
     pub certificate_not_after: Option<Timestamp>,
+    /// Who stands above that certificate.
+    pub kdc_issuers: Option<KdcIssuers>,
     /// The verdicts about it, without staleness.
     pub judgements: Vec<Judgement>,
     /// Since when each stands.
@@ -917,7 +919,7 @@ impl Table {
         let user = row.users.iter().find(|user| user.sid == *sid)?;
         let (mut blocked, mut unknown) = (CheckSet::default(), CheckSet::default());
         for cell in row.cells.iter().chain(&user.cells).filter(|cell| self.frame.counts_for_users(cell)) {
-            match cell.held {
+            match CHECKS[cell.check_index()].severity().weighs(cell.held) {
                 Standing::Blocked => blocked.insert(cell.check_index()),
                 Standing::Unknown => unknown.insert(cell.check_index()),
                 Standing::Ready | Standing::Advisory | Standing::NotApplicable => {}

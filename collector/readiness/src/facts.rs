@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_evidence::{
-    Forest, HostName, Kind, Observation, ObservationKey, OperatingSystem, Role, Sid, SiteRef, Subject, Timestamp,
-    UserKeys,
+    Forest, HostName, Kind, Observation, ObservationKey, OperatingSystem, Role, Sid, SiteRef, Subject, Thumbprint,
+    Timestamp, UserKeys,
 };
 
 use crate::Judgement;
@@ -112,6 +112,18 @@ pub struct DcState {
     pub judgements: Vec<Judgement>,
     /// When it was last heard of.
     pub last_seen: Timestamp,
+    /// Who stands above the certificate that its KDC would select; `None` where it selects none, or which one it
+    /// selects is not known.
+    pub kdc_issuers: Option<KdcIssuers>,
+}
+
+/// Who stands above a KDC's certificate, by thumbprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KdcIssuers {
+    /// The certificate of its direct issuer; `None` where it was not at hand.
+    pub issuer: Option<Thumbprint>,
+    /// The certificate that its chain ends in; `None` where it reaches none.
+    pub root: Option<Thumbprint>,
 }
 
 /// What is known of a forest, as far as it concerns one host.

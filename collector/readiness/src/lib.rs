@@ -23,7 +23,7 @@ pub use crate::check::{
     CHECKS, Check, Page, REMOTE_SESSION, Scope, Severity, check_by_id, index_markdown, keeps_last_verdict,
     nearest_check, page_markdown,
 };
-pub use crate::facts::{DcState, Facts, ForestFacts, HostFacts, KeyInventory, SiteFacts};
+pub use crate::facts::{DcState, Facts, ForestFacts, HostFacts, KdcIssuers, KeyInventory, SiteFacts};
 pub use crate::freshness::{Freshness, held, is_stale, stale_at};
 pub use crate::judge::{judge, judge_site};
 pub use crate::policy::{

@@ -42,7 +42,7 @@ fn host(number: usize, choices: &Choices) -> Host {
 
 fn endpoint(choices: &Choices) -> Host {
     let [_, os, tpm, join, auth, prt, ngc, prereq, where_read, event, keys, inventory, who, gap] = *choices;
-    let mut host = Host::endpoint();
+    let mut host = Host::endpoint().complete();
     host = match os % 6 {
         0 => Host::linux(),
         1 => host.with(Evidence::OperatingSystem(fixture::windows_client(10_240))),
@@ -73,6 +73,7 @@ fn endpoint(choices: &Choices) -> Host {
         };
         let own = context(where_read);
         host = host
+            .complete_for(&sid)
             .person(&sid, Evidence::Prt(muster_evidence::Prt { present: tristate(prt), ..fixture::prt() }), own)
             .person(&sid, Evidence::Ngc(fixture::ngc(tristate(ngc))), own)
             .person(&sid, Evidence::NgcPrerequisites(prerequisites), own);
@@ -122,6 +123,7 @@ fn domain_controller(choices: &Choices) -> Host {
     };
     let build = [20_348, 14_393, 9_600, 17_763][usize::from(os % 4)];
     let host = Host::dc_with(&[certificate(1, first), certificate(2, second)])
+        .complete()
         .with(Evidence::DomainController(names))
         .with(Evidence::OperatingSystem(fixture::windows_server(build)))
         .entra_joined([Some(true), Some(false), None][usize::from(strict % 3)]);
@@ -191,6 +193,7 @@ fn site(hosts: &[Host], policy: &Policy) -> Site {
                 capability: Capability::derive(operating_system(host), names(host), policy),
                 judgements: judgements.clone(),
                 last_seen: now().plus_minutes(-i64::try_from(number * 7 % 70).unwrap()),
+                kdc_issuers: crate::derive::kdc_issuers::kdc_issuers(&host.facts(), now()),
             });
         } else {
             facts.expected_endpoints = facts.expected_endpoints.map(|count| count + 1);
@@ -228,7 +231,11 @@ fn fold(hosts: &[Host], site: &Site, policy: &Policy) -> TallyCounts {
                 && check.severity() != crate::Severity::Informative
                 && policy.requires(check.id())
         });
-        let worst = own.map(|judgement| judgement.verdict.standing()).max().unwrap_or(Standing::NotApplicable);
+        let weight = |judgement: &Judgement| match judgement.verdict {
+            Verdict::Unknown(_) if is_advisory(&judgement.check) => Standing::Advisory,
+            _ => judgement.verdict.standing(),
+        };
+        let worst = own.map(weight).max().unwrap_or(Standing::NotApplicable);
         let quiet = u64::from(number % 4 == 0);
         if host.facts.is_domain_controller() {
             count(&mut counts.dcs, worst);
@@ -251,6 +258,10 @@ fn fold(hosts: &[Host], site: &Site, policy: &Policy) -> TallyCounts {
         }
     }
     counts
+}
+
+fn is_advisory(id: &str) -> bool {
+    CHECKS.iter().any(|check| check.id() == id && check.severity() == crate::Severity::Advisory)
 }
 
 /// How ready a site is: the higher the readier. Hold and Unknown are neither.
@@ -321,7 +332,9 @@ proptest! {
         prop_assert_eq!(counts.users.total(), site.users.len() as u64);
         for (check, counts) in CHECKS.iter().zip(&counts.checks) {
             match check.scope() {
-                Scope::Endpoint => prop_assert_eq!(counts.verdicts.total(), hosts.len() as u64),
+                Scope::Endpoint | Scope::Machine => {
+                    prop_assert_eq!(counts.verdicts.total(), hosts.len() as u64);
+                }
                 Scope::DomainController => prop_assert_eq!(counts.verdicts.total(), dcs),
                 Scope::EndpointUser | Scope::Site => {}
             }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use muster_evidence::Timestamp;
-use muster_readiness::{CHECKS, Check, Freshness, POOL_SEEN_HOURS, Policy, Pools, Scope, Severity, Standing};
+use muster_readiness::{CHECKS, Check, Freshness, POOL_SEEN_HOURS, Policy, Pools, Severity, Standing};
 
 use super::{Cell, Roles, Row};
 use crate::settings::Cadences;
@@ -63,7 +63,7 @@ impl Frame {
 
     /// Whether it counts towards what the users of an endpoint stand at.
     pub(super) fn counts_for_users(&self, cell: &Cell) -> bool {
-        self.counts(cell) && matches!(CHECKS[cell.check_index()].scope(), Scope::Endpoint | Scope::EndpointUser)
+        self.counts(cell) && CHECKS[cell.check_index()].scope().is_of_population()
     }
 
     /// When a host was last heard of, less the silence that was the collector's own: what silence is measured from
@@ -104,14 +104,15 @@ pub(super) fn hold(row: &mut Row, frame: &Frame, directory_as_of: Option<Timesta
     let own = if row.roles.is_domain_controller() { Freshness::DomainController } else { Freshness::Endpoint };
     row.fresh = !ends(row.last_seen.plus_ms(own.limit_ms(policy) + 1));
 
-    let last_seen = row.last_seen;
+    let (last_seen, is_dc) = (row.last_seen, row.roles.is_domain_controller());
     let near_end =
         row.certificate_validity().map(|(from, until)| until.plus_ms(-policy.certificate_warning_ms(from, until)));
     // A certificate ends whether anybody listens or not.
     row.certificate_near_end = near_end.is_some_and(|at| now >= at);
     let near_end = near_end.filter(|at| now < *at).map_or(i64::MAX, Timestamp::unix_ms);
     let mut held = |cell: &mut Cell, user_seen: Option<Timestamp>| {
-        let freshness = CHECKS[cell.check_index()].freshness();
+        let check = CHECKS[cell.check_index()];
+        let freshness = if is_dc { check.freshness_on_dc() } else { check.freshness() };
         let seen = match freshness {
             Freshness::User => user_seen.unwrap_or(last_seen),
             Freshness::Directory => directory_as_of.unwrap_or(last_seen),
@@ -124,7 +125,7 @@ pub(super) fn hold(row: &mut Row, frame: &Frame, directory_as_of: Option<Timesta
             Standing::Ready | Standing::Advisory | Standing::Blocked if stale => Standing::Unknown,
             stored => stored,
         };
-        cell.held
+        check.severity().weighs(cell.held)
     };
 
     let mut worst: Option<(Standing, u8)> = None;

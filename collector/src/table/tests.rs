@@ -127,11 +127,12 @@ async fn fold(
             .filter_map(judgement_from_stored)
             .map(|(judgement, _)| {
                 let check = check_by_id(&judgement.check).unwrap();
-                let heard = match (&judgement.subject, check.freshness()) {
+                let freshness = if is_dc { check.freshness_on_dc() } else { check.freshness() };
+                let heard = match (&judgement.subject, freshness) {
                     (Judged::User(sid), Freshness::User) => sights[&(stored.number, sid.clone())],
                     _ => seen,
                 };
-                held(&judgement, check.freshness(), heard, &policy, now)
+                held(&judgement, freshness, heard, &policy, now)
             })
             .collect();
         let site = stored.record.site.as_ref().map(|site| site.name.clone()).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use muster_evidence::{Context, Evidence, Kind, Observation, Outcome, Sid, Timestamp};
 
 use super::Check;
-use crate::derive::population::{not_an_endpoint, not_windows};
+use crate::derive::population::{is_domain_controller, not_an_endpoint, not_windows};
 use crate::{Facts, Finding, Gap, Judged, Judgement, SiteFacts, Verdict};
 
 /// What an observation gave.
@@ -162,6 +162,16 @@ fn not_a_windows_endpoint(facts: &Facts<'_>) -> Option<&'static str> {
 /// Judges an endpoint: not applicable where the machine is none.
 pub(crate) fn judge_endpoint(check: &dyn Check, facts: &Facts<'_>, answer: impl FnOnce() -> Answer) -> Vec<Judgement> {
     let answer = match not_a_windows_endpoint(facts) {
+        Some(reason) => Answer::bare(Verdict::not_applicable(reason)),
+        None => answer(),
+    };
+    vec![answer.about(check, Judged::Host)]
+}
+
+/// Judges a machine by a rule that endpoints and domain controllers share: not applicable where it is neither.
+pub(crate) fn judge_machine(check: &dyn Check, facts: &Facts<'_>, answer: impl FnOnce() -> Answer) -> Vec<Judgement> {
+    let reason = if is_domain_controller(facts.host) { None } else { not_a_windows_endpoint(facts) };
+    let answer = match reason {
         Some(reason) => Answer::bare(Verdict::not_applicable(reason)),
         None => answer(),
     };

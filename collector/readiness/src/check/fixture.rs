@@ -238,6 +238,8 @@ impl Host {
     pub(crate) fn provisioned() -> Self {
         let registered_at = at("2026-03-02T08:14:07Z");
         Self::endpoint()
+            .complete()
+            .complete_for(&ada())
             .with(tpm())
             .with(Evidence::JoinState(hybrid()))
             .user(Evidence::Prt(prt()), Context::UserSession)
@@ -251,6 +253,21 @@ impl Host {
                 left_out: 0,
                 upn: None,
             })
+    }
+
+    /// The machine with everything beside that is as it should be: whatever a check reads and a test does not speak of.
+    pub(crate) fn complete(self) -> Self {
+        let host = if self.facts.roles.contains(&Role::DomainController) {
+            controller::complete(self)
+        } else {
+            device::complete(self)
+        };
+        people::complete(host)
+    }
+
+    /// The same for a person on it.
+    pub(crate) fn complete_for(self, sid: &Sid) -> Self {
+        people::complete_for(device::complete_for(self, sid), sid)
     }
 
     pub(crate) fn new(name: &str, role: Role) -> Self {

@@ -8,7 +8,7 @@ use std::fmt;
 use muster_evidence::{Kind, Timestamp};
 use serde::Serialize;
 
-use crate::{Facts, Freshness, Judgement, Policy, SiteFacts};
+use crate::{Facts, Freshness, Judgement, Policy, SiteFacts, Standing};
 
 pub(crate) mod answer;
 #[cfg(test)]
@@ -42,6 +42,7 @@ pub const CHECKS: &[&dyn Check] = &[
     &prt::present::PrtPresent,
     &user::ngc_set::NgcSet,
     &prereq::ngc::NgcPrerequisiteCheck,
+    &net::time_skew::TimeSkew,
     &dc::os_version::DcOsVersion,
     &dc::cert_present::CertPresent,
     &dc::cert_eku::CertEku,
@@ -72,6 +73,11 @@ pub trait Check: Sync {
 
     /// How long its evidence holds while the machine is silent.
     fn freshness(&self) -> Freshness;
+
+    /// The same on a domain controller, where a check speaks of both ([`Scope::Machine`]).
+    fn freshness_on_dc(&self) -> Freshness {
+        self.freshness()
+    }
 
     /// The kinds of evidence it reads.
     fn reads(&self) -> &'static [Kind];
@@ -104,6 +110,8 @@ pub enum Scope {
     EndpointUser,
     /// A domain controller.
     DomainController,
+    /// Either of them, by one rule: an endpoint's answer counts in its site's population, a controller's in the gate.
+    Machine,
     /// A site.
     Site,
 }
@@ -115,8 +123,19 @@ impl Scope {
             Self::Endpoint => "endpoint",
             Self::EndpointUser => "user on an endpoint",
             Self::DomainController => "domain controller",
+            Self::Machine => "endpoint, domain controller",
             Self::Site => "site",
         }
+    }
+
+    /// Whether a check of this scope speaks of the people of a site and of the machines they sign in to.
+    pub const fn is_of_population(self) -> bool {
+        matches!(self, Self::Endpoint | Self::EndpointUser | Self::Machine)
+    }
+
+    /// Whether a check of this scope speaks of domain controllers, and so stands in the gate.
+    pub const fn is_of_controllers(self) -> bool {
+        matches!(self, Self::DomainController | Self::Machine)
     }
 }
 
@@ -142,6 +161,17 @@ impl Severity {
             Self::Advisory => "advisory".to_owned(),
             Self::Informative => "informative".to_owned(),
             Self::BlockerFor(population) => format!("blocker for {population}, otherwise advisory"),
+        }
+    }
+
+    /// What a verdict of such a check adds to what its subject stands at.
+    ///
+    /// A check that could not hold anybody up by failing does not do so by a gap: it weighs as the advisory that it
+    /// might be. The verdict itself stays `Unknown`, and is shown and counted as that.
+    pub fn weighs(self, standing: Standing) -> Standing {
+        match self {
+            Self::Advisory => standing.min(Standing::Advisory),
+            Self::Blocker | Self::Informative | Self::BlockerFor(_) => standing,
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn page_markdown(check: &dyn Check) -> String {
         title = check.title(),
         scope = check.scope().name(),
         severity = check.severity().words(),
-        fresh = fresh(check.freshness()),
+        fresh = held_without_report(check),
     )
 }
 
@@ -55,7 +55,8 @@ pub fn index_markdown() -> String {
     let mut index = String::from(
         "# Checks\n\n\
          One page per check, generated from the rules themselves. A verdict is `ready`, `advisory`, `blocked`, \
-         `unknown` or `not-applicable`; `unknown` never counts as ready.\n\n\
+         `unknown` or `not-applicable`; `unknown` never counts as ready. A check whose severity is advisory holds nobody \
+         up: what it cannot tell weighs as the advisory that it might be.\n\n\
          Checks of endpoints and of users on them do not apply to domain controllers, nor to hosts whose roles do not \
          make them endpoints, such as readers of the directory. On other systems than Windows only those of the TPM \
          answer, and such a host is not counted among the endpoints.\n\n\
@@ -73,6 +74,11 @@ pub fn index_markdown() -> String {
         );
     }
     index
+}
+
+fn held_without_report(check: &dyn Check) -> String {
+    let (usual, on_dc) = (check.freshness(), check.freshness_on_dc());
+    if usual == on_dc { fresh(usual) } else { format!("{}; on a domain controller {}", fresh(usual), fresh(on_dc)) }
 }
 
 fn fresh(freshness: Freshness) -> String {

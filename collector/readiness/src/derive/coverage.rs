@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::capability::{Capability, RODC};
 use crate::freshness::is_stale;
-use crate::{CHECKS, Freshness, Policy, Scope, SiteFacts, Standing, Verdict};
+use crate::{CHECKS, Freshness, Policy, SiteFacts, Standing, Verdict};
 
 /// How much of a site is seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -159,7 +159,7 @@ impl Coverage {
 fn last_verdict(judgements: &[crate::Judgement], policy: &Policy) -> String {
     let counts = |judgement: &&crate::Judgement| {
         policy.requires(&judgement.check)
-            && CHECKS.iter().any(|check| check.id() == judgement.check && check.scope() == Scope::DomainController)
+            && CHECKS.iter().any(|check| check.id() == judgement.check && check.scope().is_of_controllers())
     };
     // The first of equals, so that the words do not depend on how often a check answers.
     let mut worst: Option<&crate::Judgement> = None;

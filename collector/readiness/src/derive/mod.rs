@@ -4,6 +4,7 @@ pub mod capability;
 pub mod coverage;
 pub mod effective_policy;
 pub mod kdc_certificate;
+pub mod kdc_issuers;
 pub mod key_match;
 pub mod key_state;
 pub mod population;

@@ -22,11 +22,16 @@ pub fn counts_as_endpoint(host: &HostFacts) -> Option<bool> {
 /// Why no endpoint check speaks of a host, whatever its system: it is a domain controller, or its roles make it
 /// something else than an endpoint. A host without roles is judged by what it reports.
 pub(crate) fn not_an_endpoint(host: &HostFacts) -> Option<&'static str> {
-    let by_product = || operating_system(host).is_some_and(|os| os.product_type == Some(ProductType::DomainController));
-    if host.is_domain_controller() || by_product() {
+    if is_domain_controller(host) {
         return Some("domain controller");
     }
     (!host.roles.is_empty() && !host.roles.contains(&Role::Endpoint)).then_some("not an endpoint")
+}
+
+/// Whether a host is a domain controller by role, by its own description or by its product type.
+pub(crate) fn is_domain_controller(host: &HostFacts) -> bool {
+    let by_product = || operating_system(host).is_some_and(|os| os.product_type == Some(ProductType::DomainController));
+    host.is_domain_controller() || by_product()
 }
 
 /// Whether a host runs something else than Windows; `None` where its system is not known.

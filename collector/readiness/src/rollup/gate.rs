@@ -11,7 +11,7 @@ use crate::check::{SITE_COVERAGE, check_by_id, check_index};
 use crate::derive::capability::{Capability, RODC};
 use crate::derive::coverage::Coverage;
 use crate::freshness::is_stale;
-use crate::{CHECKS, DcState, Freshness, Policy, Scope, Severity, SiteFacts, Standing, held};
+use crate::{CHECKS, DcState, Freshness, Policy, Severity, SiteFacts, Standing, held};
 
 /// How many hosts' words are written out in one reason.
 const TEXTS_PER_REASON: usize = 3;
@@ -55,20 +55,20 @@ fn rows_of_dc<'a>(dc: &'a DcState, policy: &Policy, now: Timestamp, rows: &mut V
     // Coverage says once that a controller is silent; each of its checks would only repeat it.
     let told_by_coverage =
         policy.requires(SITE_COVERAGE) && is_stale(Freshness::DomainController, dc.last_seen, policy, now);
-    for check in CHECKS.iter().filter(|check| check.scope() == Scope::DomainController && policy.requires(check.id())) {
-        if told_by_coverage && check.freshness() == Freshness::DomainController {
+    for check in CHECKS.iter().filter(|check| check.scope().is_of_controllers() && policy.requires(check.id())) {
+        if told_by_coverage && check.freshness_on_dc() == Freshness::DomainController {
             continue;
         }
         let (mut standing, mut text, remedy) = match dc.judgements.iter().find(|own| own.check == check.id()) {
             None => (Standing::Unknown, "not judged yet".to_owned(), String::new()),
             Some(own) => {
-                let verdict = held(own, check.freshness(), dc.last_seen, policy, now).verdict;
+                let verdict = held(own, check.freshness_on_dc(), dc.last_seen, policy, now).verdict;
                 (verdict.standing(), verdict.seen(), verdict.remedy().to_owned())
             }
         };
         match check.severity() {
             Severity::Informative => continue,
-            Severity::Advisory => standing = standing.min(Standing::Advisory),
+            severity @ Severity::Advisory => standing = severity.weighs(standing),
             Severity::Blocker | Severity::BlockerFor(_) if not_capable => continue,
             Severity::Blocker | Severity::BlockerFor(_) => {}
         }

@@ -182,15 +182,14 @@ fn population(counts: &TallyCounts) -> Population {
 fn population_reasons(tally: &Tally, policy: &Policy) -> Vec<Reason> {
     let mut reasons = Vec::new();
     for (index, check) in CHECKS.iter().enumerate() {
-        let of_population = matches!(check.scope(), Scope::Endpoint | Scope::EndpointUser);
-        if !of_population || !counts(*check, policy) {
+        if !check.scope().is_of_population() || !counts(*check, policy) {
             continue;
         }
         let own = &tally.counts.checks[index];
         for (standing, users_affected) in
             [(Standing::Blocked, own.users_blocked), (Standing::Unknown, own.users_unknown), (Standing::Advisory, 0)]
         {
-            let count = own.verdicts.of(standing);
+            let count = tally.in_population(index, standing);
             // Users of non-persistent desktops count, while the desktops themselves do not.
             if count == 0 && users_affected == 0 {
                 continue;
@@ -267,15 +266,16 @@ mod tests {
 
     /// A controller as its site sees it, judged by the rules.
     fn dc(name: &str, host: &Host, last_seen: &str) -> DcState {
-        let judgements = judge(&host.facts(), &Policy::default(), host.now);
+        let judgements = judge(&host.facts(), &policy(), host.now);
         let os = fixture_os(host);
         let names = fixture::domain_controller();
         DcState {
             host: name.parse().unwrap(),
-            capability: Capability::derive(os.as_ref(), Some(&names), &Policy::default()),
+            capability: Capability::derive(os.as_ref(), Some(&names), &policy()),
             operating_system: os,
             judgements,
             last_seen: at(last_seen),
+            kdc_issuers: None,
         }
     }
 
@@ -285,6 +285,28 @@ mod tests {
             _ => None,
         }
     }
+
+    /// A policy that requires no more checks than the tests speak of, so that a site is not held up by what its hosts
+    /// were not given.
+    fn policy() -> Policy {
+        let required = CHECKS.iter().map(|check| check.id()).filter(|id| REQUIRED.contains(id));
+        Policy { required_checks: required.map(str::to_owned).collect(), ..Policy::default() }
+    }
+
+    const REQUIRED: [&str; 12] = [
+        "os.client-build",
+        "join.type",
+        "prt.present",
+        "dc.os-version",
+        "dc.cert-present",
+        "dc.cert-eku",
+        "dc.cert-san",
+        "dc.cert-key",
+        "dc.cert-validity",
+        "dc.cert-chain",
+        "sync.key-state",
+        "site.coverage",
+    ];
 
     const FRESH: &str = "2026-03-02T11:59:00Z";
     const SILENT: &str = "2026-03-02T10:00:00Z";
@@ -344,7 +366,7 @@ mod tests {
     }
 
     fn gate_of(dcs: Vec<DcState>) -> (Rollout, Standing, Vec<String>) {
-        let readiness = rollup(&site(dcs), &users(10, 0, 0, 0), &Policy::default(), now());
+        let readiness = rollup(&site(dcs), &users(10, 0, 0, 0), &policy(), now());
         let texts = readiness
             .gate
             .reasons
@@ -393,7 +415,7 @@ mod tests {
         let (rollout, gate, _) = gate_of(vec![dc("dc01", &none(), FRESH), dc("dc02", &good(), SILENT)]);
         assert_eq!((rollout, gate), (Rollout::Hold, Standing::Blocked));
         // Without coverage the checks themselves are gaps.
-        let policy = Policy { disabled_checks: vec!["site.coverage".to_owned()], ..Policy::default() };
+        let policy = Policy { disabled_checks: vec!["site.coverage".to_owned()], ..policy() };
         let facts = site(vec![dc("dc01", &good(), SILENT)]);
         let readiness = rollup(&facts, &users(10, 0, 0, 0), &policy, now());
         assert_eq!(readiness.gate.standing, Standing::Unknown);
@@ -434,10 +456,10 @@ mod tests {
             (users(0, 0, 0, 0), Rollout::Unknown),
         ];
         for (tally, rollout) in cases {
-            let readiness = rollup(&facts, &tally, &Policy::default(), now());
+            let readiness = rollup(&facts, &tally, &policy(), now());
             assert_eq!(readiness.rollout, rollout, "{:?}", readiness.population);
         }
-        let nobody = rollup(&facts, &Tally::default(), &Policy::default(), now());
+        let nobody = rollup(&facts, &Tally::default(), &policy(), now());
         assert_eq!(
             nobody.reasons[0].text,
             "users of the site: nobody to whom the checks apply was seen here within 30 days"
@@ -454,20 +476,20 @@ mod tests {
                 expected_endpoints: expected,
                 ..site(vec![dc("dc01", &host, FRESH)])
             };
-            rollup(&facts, &users(10, 0, 0, 0), &Policy::default(), now()).rollout
+            rollup(&facts, &users(10, 0, 0, 0), &policy(), now()).rollout
         };
         assert_eq!(seen(8, Some(10), good()), Rollout::Go);
         assert_eq!(seen(7, Some(10), good()), Rollout::Unknown);
         assert_eq!(seen(99, None, good()), Rollout::Unknown);
         assert_eq!(seen(7, Some(10), none()), Rollout::Hold);
         let no_inventory = SiteFacts { expected_dcs: None, ..site(vec![dc("dc01", &good(), FRESH)]) };
-        let readiness = rollup(&no_inventory, &users(10, 0, 0, 0), &Policy::default(), now());
+        let readiness = rollup(&no_inventory, &users(10, 0, 0, 0), &policy(), now());
         assert_eq!((readiness.rollout, readiness.gate.standing), (Rollout::Unknown, Standing::Unknown));
         let missing = SiteFacts {
             expected_dcs: Some(BTreeSet::from(["dc01".parse().unwrap(), "dc09".parse().unwrap()])),
             ..site(vec![dc("dc01", &good(), FRESH)])
         };
-        let readiness = rollup(&missing, &users(10, 0, 0, 0), &Policy::default(), now());
+        let readiness = rollup(&missing, &users(10, 0, 0, 0), &policy(), now());
         assert_eq!(readiness.rollout, Rollout::Unknown);
         assert_eq!(readiness.reasons[0].hosts, ["dc09".parse().unwrap()]);
     }
@@ -482,7 +504,7 @@ mod tests {
 
     #[test]
     fn reasons_come_worst_first_with_hosts_and_users() {
-        let policy = Policy::default();
+        let policy = policy();
         let user = || crate::Judged::User(ada());
         let mut tally = users(1, 0, 0, 0);
         for number in 0..12_u64 {
@@ -526,7 +548,7 @@ mod tests {
 
     #[test]
     fn a_user_counts_once_where_last_seen_and_as_ready_if_so_anywhere() {
-        let policy = Policy::default();
+        let policy = policy();
         let sight = |host, seen_at: &str, standing| UserOnHost {
             host: HostNo(host),
             seen_at: at(seen_at),
@@ -580,8 +602,8 @@ mod tests {
     #[test]
     fn an_informative_check_counts_in_no_standing() {
         let plain = Policy::default();
-        let named = Policy { required_checks: vec!["user.ngc-set".into()], ..Policy::default() };
-        let disabled = Policy { disabled_checks: vec!["join.type".into()], ..Policy::default() };
+        let named = Policy { required_checks: vec!["user.ngc-set".into()], ..policy() };
+        let disabled = Policy { disabled_checks: vec!["join.type".into()], ..policy() };
         let counted = |id: &str, policy: &Policy| counts(crate::check_by_id(id).unwrap(), policy);
         assert!(!counted("user.ngc-set", &plain) && !counted("user.ngc-set", &named));
         assert!(counted("join.type", &plain) && !counted("join.type", &named) && !counted("join.type", &disabled));
@@ -607,7 +629,7 @@ mod tests {
             judged("dc.cert-chain", crate::Judged::Host, blocked()),
             judged("newer.check", crate::Judged::Host, blocked()),
         ];
-        let policy = Policy { required_checks: vec!["join.type".into(), "user.ngc-set".into()], ..Policy::default() };
+        let policy = Policy { required_checks: vec!["join.type".into(), "user.ngc-set".into()], ..policy() };
         let on_host = |sid: &str| {
             UserOnHost::new(HostNo(1), &sid.parse().unwrap(), &judgements, now(), false, &policy)
                 .map(|sight| sight.standing)
@@ -621,5 +643,47 @@ mod tests {
         assert_eq!(on_host("S-1-0-0"), None);
         let host = HostStanding::new("pc1".parse().unwrap(), &judgements, false, false, &policy);
         assert_eq!((host.standing, host.worst, host.verdicts.len()), (Standing::Ready, Some("join.type"), 4));
+    }
+
+    #[test]
+    fn a_gap_of_an_advisory_check_weighs_as_an_advisory_and_is_shown_as_a_gap() {
+        let judgements = [
+            judged("join.type", crate::Judged::Host, Verdict::Ready),
+            judged("net.time-skew", crate::Judged::Host, Verdict::unknown("the clock", "not reported")),
+        ];
+        let all = Policy::default();
+        let host = HostStanding::new("pc1".parse().unwrap(), &judgements, false, false, &all);
+        assert_eq!((host.standing, host.worst), (Standing::Advisory, Some("net.time-skew")));
+        assert_eq!(host.verdicts.last().map(|(_, standing)| *standing), Some(Standing::Unknown));
+        let sight = UserOnHost::new(HostNo(1), &ada(), &judgements, now(), false, &all).unwrap();
+        assert_eq!((sight.standing, sight.unknown.is_empty()), (Standing::Advisory, true));
+    }
+
+    /// Of one check for both, an endpoint's answer is a reason of the population and a controller's one of the gate.
+    #[test]
+    fn a_rule_for_every_machine_is_told_once_for_each() {
+        let policy = Policy { required_checks: vec!["net.time-skew".into()], ..Policy::default() };
+        let slow = |host: Host| host.with(fixture::people::clock(-90));
+        let standing = |name: &str, host: &Host, is_dc| {
+            let judgements = judge(&host.facts(), &policy, now());
+            HostStanding::new(name.parse().unwrap(), &judgements, is_dc, false, &policy)
+        };
+        let (controller, endpoint) = (slow(good()), slow(Host::endpoint()));
+        let mut tally = users(1, 0, 0, 0);
+        tally.add_host(&standing("dc01", &controller, true));
+        tally.add_host(&standing("pc1", &endpoint, false));
+        let facts = SiteFacts { expected_dcs: None, ..site(vec![dc("dc01", &controller, FRESH)]) };
+        let reasons = |tally: &Tally| {
+            let reasons = rollup(&facts, tally, &policy, now()).reasons;
+            let said = |reason: &Reason| format!("{} {:?} {}", reason.in_gate, reason.hosts, reason.host_count);
+            reasons.iter().map(said).collect::<Vec<_>>()
+        };
+        let host = |name: &str| name.parse::<HostName>().unwrap();
+        let (of_dc, of_pc) = (format!("true {:?} 1", [host("dc01")]), format!("false {:?} 1", [host("pc1")]));
+        assert_eq!(reasons(&tally), [of_dc.clone(), of_pc]);
+        tally.remove_host(&standing("pc1", &endpoint, false));
+        assert_eq!(reasons(&tally), [of_dc]);
+        tally.remove_host(&standing("dc01", &controller, true));
+        assert_eq!(tally.counts, users(1, 0, 0, 0).counts);
     }
 }

@@ -3,7 +3,7 @@
 use muster_evidence::{HostName, HostNo, Sid, Timestamp};
 
 use crate::check::check_index;
-use crate::{CHECKS, Check, Judged, Judgement, Policy, Scope, Severity, Standing};
+use crate::{CHECKS, Check, Judged, Judgement, Policy, Severity, Standing};
 
 /// A set of checks, by their place in [`CHECKS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -69,11 +69,12 @@ impl HostStanding {
             let Some(index) = check_index(&judgement.check) else { continue };
             let found = judgement.verdict.standing();
             verdicts.push((index, found));
+            let weight = CHECKS[index].severity().weighs(found);
             if judgement.subject == Judged::Host
                 && counts(CHECKS[index], policy)
-                && (found > standing || (worst.is_none() && found == standing))
+                && (weight > standing || (worst.is_none() && weight == standing))
             {
-                standing = found;
+                standing = weight;
                 worst = Some(CHECKS[index].id());
             }
         }
@@ -126,11 +127,10 @@ impl UserOnHost {
                 Judged::Site => false,
             };
             let Some(index) = check_index(&judgement.check).filter(|_| concerns) else { continue };
-            if !matches!(CHECKS[index].scope(), Scope::Endpoint | Scope::EndpointUser) || !counts(CHECKS[index], policy)
-            {
+            if !CHECKS[index].scope().is_of_population() || !counts(CHECKS[index], policy) {
                 continue;
             }
-            let standing = judgement.verdict.standing();
+            let standing = CHECKS[index].severity().weighs(judgement.verdict.standing());
             sight.standing = sight.standing.max(standing);
             match standing {
                 Standing::Blocked => sight.blocked.insert(index),

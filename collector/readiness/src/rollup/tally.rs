@@ -3,13 +3,13 @@
 //! What was added must be removed with the same value; then the counters equal a fold over everything present, in
 //! whatever order things came and went.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_evidence::HostName;
 use serde::{Deserialize, Serialize};
 
 use super::standing::{HostStanding, UserStanding};
-use crate::{CHECKS, Standing};
+use crate::{CHECKS, Scope, Standing};
 
 /// Example hosts kept per check and standing: a few more than are shown, so that some remain after changes.
 const EXAMPLES_KEPT: usize = 16;
@@ -139,6 +139,9 @@ pub struct Tally {
     /// The numbers.
     pub counts: TallyCounts,
     examples: Vec<Examples>,
+    /// What domain controllers add to the checks that speak of endpoints too, by the check's place: the gate tells of
+    /// them, so that the population's reasons leave them out.
+    of_controllers: BTreeMap<usize, StandingCounts>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -173,7 +176,7 @@ impl Tally {
     pub fn add_host(&mut self, host: &HostStanding) {
         self.change_host(host, Change::Add);
         self.examples.resize_with(CHECKS.len(), Examples::default);
-        for &(check, standing) in &host.verdicts {
+        for &(check, standing) in host.verdicts.iter().filter(|(check, _)| !told_by_gate(host, *check)) {
             let Some(names) = self.examples.get_mut(check).and_then(|examples| examples.of_mut(standing)) else {
                 continue;
             };
@@ -209,6 +212,12 @@ impl Tally {
         self.counts.checks.get(crate::check::check_index(id)?)
     }
 
+    /// How many judgements of a check the population tells of, by the check's place in [`CHECKS`].
+    pub(super) fn in_population(&self, check: usize, standing: Standing) -> u64 {
+        let all = self.counts.checks.get(check).map_or(0, |counts| counts.verdicts.of(standing));
+        all.saturating_sub(self.of_controllers.get(&check).map_or(0, |counts| counts.of(standing)))
+    }
+
     /// Example hosts of a check, by its place in [`CHECKS`].
     pub(super) fn examples(&self, check: usize, standing: Standing) -> impl Iterator<Item = &HostName> {
         self.examples.get(check).and_then(|examples| examples.of(standing)).into_iter().flatten()
@@ -226,6 +235,9 @@ impl Tally {
         for &(check, standing) in &host.verdicts {
             if let Some(counts) = counts.checks.get_mut(check) {
                 counts.verdicts.change(standing, change);
+            }
+            if told_by_gate(host, check) {
+                self.of_controllers.entry(check).or_default().change(standing, change);
             }
         }
     }
@@ -245,4 +257,9 @@ impl Tally {
             }
         }
     }
+}
+
+/// Whether the gate tells what a host stands at by a check that speaks of endpoints too.
+fn told_by_gate(host: &HostStanding, check: usize) -> bool {
+    host.is_domain_controller && CHECKS.get(check).is_some_and(|check| check.scope() == Scope::Machine)
 }

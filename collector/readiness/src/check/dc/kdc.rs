@@ -2,17 +2,16 @@
 
 use std::borrow::Cow;
 
-use muster_evidence::{DomainController, Evidence, Kind, OperatingSystem, Outcome, ProductType, Timestamp};
+use muster_evidence::{DomainController, Evidence, Kind, OperatingSystem, Outcome, Timestamp};
 
 use crate::check::answer::Answer;
 use crate::derive::capability::Capability;
 use crate::derive::kdc_certificate::{KdcCertificate, Selection, kdc_certificate};
 use crate::{Check, Facts, Gap, Judged, Judgement, Policy, Verdict};
 
-/// Whether the host is a domain controller by role, by its own description or by its product type.
+/// Whether the host is a domain controller.
 pub(super) fn is_domain_controller(facts: &Facts<'_>) -> bool {
-    facts.host.is_domain_controller()
-        || operating_system(facts).is_some_and(|os| os.product_type == Some(ProductType::DomainController))
+    crate::derive::population::is_domain_controller(facts.host)
 }
 
 /// Why the certificate checks do not speak of this controller, if so.

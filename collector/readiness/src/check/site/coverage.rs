@@ -109,6 +109,7 @@ mod tests {
             capability,
             judgements: Vec::new(),
             last_seen: at(last_seen),
+            kdc_issuers: None,
         }
     }
 

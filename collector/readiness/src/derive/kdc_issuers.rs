@@ -1,0 +1,142 @@
+//! Who must be trusted for the KDCs of a site: the issuers and roots of the certificates that they would select.
+//!
+//! A controller tells of its own certificate, an endpoint of its own stores; only together do they say whether a
+//! sign-in can succeed. So what a controller needs is derived once, from its facts, and kept with its site.
+
+use muster_evidence::{HostName, Thumbprint, Timestamp};
+
+use super::capability::Capability;
+use super::kdc_certificate::{KdcCertificate, kdc_certificate};
+use crate::{Facts, KdcIssuers, SiteFacts};
+
+/// Who stands above the certificate that a controller's KDC would select; `None` where it selects none, or which one it
+/// selects is not known.
+pub fn kdc_issuers(facts: &Facts<'_>, now: Timestamp) -> Option<KdcIssuers> {
+    match kdc_certificate(facts, now) {
+        KdcCertificate::Selected(selection) if selection.uncertain.is_none() => Some(KdcIssuers {
+            issuer: selection.certificate.issuer_thumbprint,
+            root: selection.certificate.root_thumbprint,
+        }),
+        KdcCertificate::Selected(_) | KdcCertificate::NoCandidate { .. } | KdcCertificate::Unknown(_) => None,
+    }
+}
+
+/// How a store of trust stands towards the KDCs of a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust<'a> {
+    /// It holds what every capable controller needs.
+    Complete,
+    /// It lacks what a controller needs.
+    Lacks {
+        /// The certificate that is not in it.
+        thumbprint: Thumbprint,
+        /// One controller that needs it.
+        needed_by: &'a HostName,
+    },
+    /// What a controller needs is not known, or the list of the store was cut.
+    Unknown {
+        /// Which evidence is missing.
+        missing: &'static str,
+        /// The controller of which it is missing; `None` where it concerns the store or all of them.
+        of: Option<&'a HostName>,
+    },
+}
+
+/// Compares a store with what the capable controllers of a site need. What is lacking for certain decides before what
+/// is not known.
+pub fn trust<'a>(
+    site: &'a SiteFacts,
+    needs: impl Fn(&KdcIssuers) -> Option<Thumbprint>,
+    holds: impl Fn(&Thumbprint) -> Option<bool>,
+) -> Trust<'a> {
+    let mut unknown = None;
+    let mut capable = 0;
+    for dc in site.dcs.iter().filter(|dc| dc.capability == Capability::Capable) {
+        capable += 1;
+        let Some(thumbprint) = dc.kdc_issuers.as_ref().and_then(&needs) else {
+            unknown.get_or_insert(("who stands above the KDC's certificate", Some(&dc.host)));
+            continue;
+        };
+        match holds(&thumbprint) {
+            Some(true) => {}
+            Some(false) => return Trust::Lacks { thumbprint, needed_by: &dc.host },
+            None => {
+                unknown.get_or_insert(("the whole of the store, of which only a part is told", None));
+            }
+        }
+    }
+    match unknown {
+        Some((missing, of)) => Trust::Unknown { missing, of },
+        None if capable == 0 => Trust::Unknown {
+            missing: "the KDC certificates of the site, of which no capable controller has told",
+            of: None,
+        },
+        None => Trust::Complete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_evidence::Certificate;
+
+    use super::*;
+    use crate::DcState;
+    use crate::check::fixture::{Host, kdc_certificate as certificate, now, site};
+
+    const ROOT: Thumbprint = Thumbprint([7; 20]);
+    const OTHER: Thumbprint = Thumbprint([8; 20]);
+
+    fn dc(name: &str, capability: Capability, root: Option<Thumbprint>) -> DcState {
+        DcState {
+            host: name.parse().unwrap(),
+            operating_system: None,
+            capability,
+            judgements: Vec::new(),
+            last_seen: now(),
+            kdc_issuers: root.map(|root| KdcIssuers { issuer: None, root: Some(root) }),
+        }
+    }
+
+    #[test]
+    fn what_is_lacking_decides_before_what_is_not_known() {
+        let capable = |name, root| dc(name, Capability::Capable, root);
+        let old = || dc("dc9", Capability::NotCapable { reason: "not capable".to_owned() }, Some(OTHER));
+        let held = |thumbprint: &Thumbprint| Some(*thumbprint == ROOT);
+        let cases = [
+            (vec![capable("dc1", Some(ROOT))], "complete"),
+            (vec![capable("dc1", Some(ROOT)), old()], "complete"),
+            (vec![capable("dc1", Some(ROOT)), capable("dc2", Some(OTHER))], "dc2 lacks 08"),
+            (vec![capable("dc1", None), capable("dc2", Some(OTHER))], "dc2 lacks 08"),
+            (vec![capable("dc1", None), capable("dc2", Some(ROOT))], "unknown of dc1"),
+            (vec![old()], "unknown"),
+            (vec![], "unknown"),
+        ];
+        for (dcs, expected) in cases {
+            let facts = SiteFacts { dcs, ..SiteFacts::unknown(Some(site())) };
+            let found = match trust(&facts, |issuers| issuers.root, held) {
+                Trust::Complete => "complete".to_owned(),
+                Trust::Lacks { thumbprint, needed_by } => format!("{needed_by} lacks {:02x}", thumbprint.0[0]),
+                Trust::Unknown { of: Some(host), .. } => format!("unknown of {host}"),
+                Trust::Unknown { of: None, .. } => "unknown".to_owned(),
+            };
+            assert_eq!(found, expected);
+        }
+        let facts = SiteFacts { dcs: vec![capable("dc1", Some(OTHER))], ..SiteFacts::unknown(Some(site())) };
+        assert!(matches!(trust(&facts, |issuers| issuers.root, |_| None), Trust::Unknown { of: None, .. }));
+    }
+
+    #[test]
+    fn a_controller_needs_the_issuers_of_the_certificate_it_would_select() {
+        let with = |number: u8| Certificate {
+            issuer_thumbprint: Some(OTHER),
+            root_thumbprint: Some(ROOT),
+            ..certificate(number)
+        };
+        let issuers = Some(KdcIssuers { issuer: Some(OTHER), root: Some(ROOT) });
+        assert_eq!(kdc_issuers(&Host::dc_with(&[with(1), certificate(2)]).facts(), now()), issuers);
+        let not_told = Some(KdcIssuers { issuer: None, root: None });
+        assert_eq!(kdc_issuers(&Host::dc_with(&[certificate(2), with(1)]).facts(), now()), not_told);
+        assert_eq!(kdc_issuers(&Host::dc_with(&[]).facts(), now()), None);
+        assert_eq!(kdc_issuers(&Host::dc().facts(), now()), None);
+    }
+}
