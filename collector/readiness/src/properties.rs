@@ -235,7 +235,16 @@ fn fold(hosts: &[Host], site: &Site, policy: &Policy) -> TallyCounts {
             Verdict::Unknown(_) if is_advisory(&judgement.check) => Standing::Advisory,
             _ => judgement.verdict.standing(),
         };
-        let worst = own.map(weight).max().unwrap_or(Standing::NotApplicable);
+        let other_trust = judgements.iter().any(|own| {
+            own.check == "policy.trust-type"
+                && own.subject == Judged::Host
+                && own.verdict.standing() == Standing::NotApplicable
+                && own.verdict.text().starts_with("other trust")
+        });
+        let worst = match own.map(weight).max() {
+            Some(worst) if !other_trust || host.facts.is_domain_controller() => worst,
+            _ => Standing::NotApplicable,
+        };
         let quiet = u64::from(number % 4 == 0);
         if host.facts.is_domain_controller() {
             count(&mut counts.dcs, worst);

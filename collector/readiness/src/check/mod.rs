@@ -57,6 +57,12 @@ pub const CHECKS: &[&dyn Check] = &[
 /// The id of the check that says how much of a site is seen.
 pub(crate) const SITE_COVERAGE: &str = "site.coverage";
 
+/// The id of the check that says by which trust model people sign in.
+pub(crate) const TRUST_TYPE: &str = "policy.trust-type";
+
+/// How the reason begins where that is another model than the expected one.
+pub(crate) const OTHER_TRUST: &str = "other trust";
+
 /// A rule.
 pub trait Check: Sync {
     /// Id of the form `group.kebab-name`, as in the catalogue.

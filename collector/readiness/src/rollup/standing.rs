@@ -2,8 +2,8 @@
 
 use muster_evidence::{HostName, HostNo, Sid, Timestamp};
 
-use crate::check::check_index;
-use crate::{CHECKS, Check, Judged, Judgement, Policy, Severity, Standing};
+use crate::check::{OTHER_TRUST, TRUST_TYPE, check_index};
+use crate::{CHECKS, Check, Judged, Judgement, Policy, Severity, Standing, Verdict};
 
 /// A set of checks, by their place in [`CHECKS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -33,6 +33,13 @@ impl CheckSet {
 /// that the policy requires.
 pub fn counts(check: &dyn Check, policy: &Policy) -> bool {
     check.severity() != Severity::Informative && policy.requires(check.id())
+}
+
+/// Whether a judgement says that its subject signs in by another trust model: it then leaves the population, whatever else
+/// is judged of it.
+fn leaves_population(judgement: &Judgement) -> bool {
+    judgement.check == TRUST_TYPE
+        && matches!(&judgement.verdict, Verdict::NotApplicable(own) if own.reason.starts_with(OTHER_TRUST))
 }
 
 /// What one host adds to its site's counters.
@@ -77,6 +84,9 @@ impl HostStanding {
                 standing = weight;
                 worst = Some(CHECKS[index].id());
             }
+        }
+        if !is_domain_controller && judgements.iter().any(|own| own.subject == Judged::Host && leaves_population(own)) {
+            (standing, worst) = (Standing::NotApplicable, Some(TRUST_TYPE));
         }
         Self { host, is_domain_controller, quiet, standing, worst, verdicts }
     }
@@ -129,6 +139,11 @@ impl UserOnHost {
             let Some(index) = check_index(&judgement.check).filter(|_| concerns) else { continue };
             if !CHECKS[index].scope().is_of_population() || !counts(CHECKS[index], policy) {
                 continue;
+            }
+            if leaves_population(judgement) {
+                sight.standing = Standing::NotApplicable;
+                (sight.blocked, sight.unknown) = (CheckSet::default(), CheckSet::default());
+                return Some(sight);
             }
             let standing = CHECKS[index].severity().weighs(judgement.verdict.standing());
             sight.standing = sight.standing.max(standing);
