@@ -76,6 +76,7 @@ pub(crate) fn windows_client(build: u32) -> OperatingSystem {
 pub(crate) fn windows_server(build: u32) -> OperatingSystem {
     OperatingSystem {
         name: text("Windows Server"),
+        revision: Some(9_000), // above every build that is known to be bad
         product_type: Some(ProductType::DomainController),
         ..windows_client(build)
     }
@@ -190,14 +191,14 @@ pub(crate) fn kdc_certificate(number: u8) -> Certificate {
             .map(|name| SubjectAltName::Dns(text(name)))
             .to_vec(),
         template: None,
-        crl_distribution_points: Vec::new(),
+        crl_distribution_points: vec![text(controller::CRL)],
         ocsp_urls: Vec::new(),
         is_ca: false,
         chain: ChainStatus::Trusted { anchor: text("CN=Corp CA") },
         issuer_urls: Vec::new(),
-        issuer_thumbprint: None,
-        root_thumbprint: None,
-        revocation: None,
+        issuer_thumbprint: Some(controller::ISSUER),
+        root_thumbprint: Some(controller::ISSUER),
+        revocation: Some(muster_evidence::Revocation::Good),
     }
 }
 
@@ -222,11 +223,13 @@ impl Host {
         Self::new("tux.corp.example", Role::Endpoint).with(Evidence::OperatingSystem(os))
     }
 
-    /// A capable domain controller without any certificate evidence.
+    /// A capable domain controller on which everything is as it should be, but of whose certificates nothing is known.
     pub(crate) fn dc() -> Self {
-        Self::new("dc01.corp.example", Role::DomainController)
-            .with(Evidence::OperatingSystem(windows_server(20_348)))
-            .with(Evidence::DomainController(domain_controller()))
+        controller::complete(
+            Self::new("dc01.corp.example", Role::DomainController)
+                .with(Evidence::OperatingSystem(windows_server(20_348)))
+                .with(Evidence::DomainController(domain_controller())),
+        )
     }
 
     /// A capable domain controller with these certificates in its machine store.

@@ -77,7 +77,7 @@ pub fn trust<'a>(
 
 #[cfg(test)]
 mod tests {
-    use muster_evidence::Certificate;
+    use muster_evidence::{Certificate, Kind};
 
     use super::*;
     use crate::DcState;
@@ -133,9 +133,11 @@ mod tests {
             ..certificate(number)
         };
         let issuers = Some(KdcIssuers { issuer: Some(OTHER), root: Some(ROOT) });
-        assert_eq!(kdc_issuers(&Host::dc_with(&[with(1), certificate(2)]).facts(), now()), issuers);
+        let untold = Certificate { issuer_thumbprint: None, root_thumbprint: None, ..certificate(2) };
+        let host = |certificates: &[Certificate]| Host::dc_with(certificates).failed(Kind::NtAuthStore);
+        assert_eq!(kdc_issuers(&host(&[with(1), untold.clone()]).facts(), now()), issuers);
         let not_told = Some(KdcIssuers { issuer: None, root: None });
-        assert_eq!(kdc_issuers(&Host::dc_with(&[certificate(2), with(1)]).facts(), now()), not_told);
+        assert_eq!(kdc_issuers(&host(&[untold, with(1)]).facts(), now()), not_told);
         assert_eq!(kdc_issuers(&Host::dc_with(&[]).facts(), now()), None);
         assert_eq!(kdc_issuers(&Host::dc().facts(), now()), None);
     }

@@ -1,12 +1,12 @@
-//! `dc.cert-chain`: whether the KDC's certificate chains to a root that is trusted.
+//! `dc.cert-chain`: whether the KDC's certificate chains to a root that is trusted, with nothing in it revoked.
 //!
-//! Revocation is judged apart. In the controller's own store a missing issuer is a fault, since the KDC looks there
+//! Whether revocation can be told at all is another question, which `dc.crl-fresh` answers. In the controller's own store a missing issuer is a fault, since the KDC looks there
 //! as well; in files and over TLS it only says that we were not given it.
 
-use muster_evidence::{CertificateStore, ChainStatus, Kind, Timestamp};
+use muster_evidence::{CertificateStore, ChainStatus, Kind, Revocation, Timestamp};
 
 use super::kdc::judge_selected;
-use crate::check::answer::finding;
+use crate::check::answer::{Answer, finding};
 use crate::check::{Page, Scope, Severity};
 use crate::derive::kdc_certificate::Selection;
 use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
@@ -14,7 +14,7 @@ use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
 pub(in crate::check) struct CertChain;
 
 const CHAIN: &str = "the verification of the certificate's chain";
-const NEEDED: &str = "a chain that ends in a trusted root";
+const NEEDED: &str = "a chain that ends in a trusted root, with nothing in it revoked";
 
 impl Check for CertChain {
     fn id(&self) -> &'static str {
@@ -22,7 +22,7 @@ impl Check for CertChain {
     }
 
     fn title(&self) -> &'static str {
-        "The KDC's certificate chains to a trusted root"
+        "The KDC's certificate chains to a trusted root and is not revoked"
     }
 
     fn scope(&self) -> Scope {
@@ -43,15 +43,18 @@ impl Check for CertChain {
 
     fn page(&self) -> Page {
         Page {
-            meaning: "Clients accept the KDC only if they can build a chain from its certificate to a root they trust. \
-                      Whether the chain has been revoked is another question and not answered here.",
+            meaning: "Clients accept the KDC only if they can build a chain from its certificate to a root they trust, \
+                      and if no CA in it has revoked what it issued.",
             evidence: "The chain as it was verified where the certificate was found: in the domain controller's own \
-                       store, or against the roots that were given along with files or a live connection.",
-            threshold: "Ends in a trusted root: ready. Ends in another root, or holds a signature that does not verify: \
-                        blocked. An issuer is missing: blocked in the controller's own store, unknown elsewhere. Not \
-                        verified at all: unknown.",
+                       store, or against the roots that were given along with files or a live connection; and what \
+                       the revocation lists at hand there say of it.",
+            threshold: "Ends in a trusted root: ready. Ends in another root, holds a signature that does not verify, or \
+                        a list names a certificate in it: blocked. An issuer is missing: blocked in the controller's \
+                        own store, unknown elsewhere. Not verified at all: unknown. Whether the lists can be had is \
+                        judged by `dc.crl-fresh`.",
             remedy: "Publish the root to the machines' trusted roots and the issuing CA to NTAuth, and repair the \
-                     missing or wrong intermediate certificate.",
+                     missing or wrong intermediate certificate. Replace a revoked certificate, and find out why it was \
+                     revoked.",
             source: "Microsoft Support, KB4519735; Microsoft Learn, Requirements for domain controller certificates \
                      from a third-party CA",
             query: "muster hosts --check dc.cert-chain --standing blocked",
@@ -61,13 +64,16 @@ impl Check for CertChain {
     }
 
     fn judge(&self, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Vec<Judgement> {
-        judge_selected(self, facts, policy, now, |selection| (self.of(selection), None))
+        judge_selected(self, facts, policy, now, |selection| Answer::bare(self.of(selection)))
     }
 }
 
 impl CertChain {
     fn of(&self, selection: &Selection<'_>) -> Verdict {
         let blocked = |seen: String| Verdict::Blocked(finding(self, format!("{seen} of {}", selection.name()), NEEDED));
+        if let Some(Revocation::Revoked { subject, at }) = &selection.certificate.revocation {
+            return blocked(format!("`{subject}`, revoked on {at}, in the chain"));
+        }
         match &selection.certificate.chain {
             ChainStatus::Trusted { .. } => Verdict::Ready,
             ChainStatus::UntrustedRoot { root } => {
@@ -90,7 +96,7 @@ mod tests {
     use muster_evidence::Certificate;
 
     use super::*;
-    use crate::check::fixture::{Host, kdc_certificate, text};
+    use crate::check::fixture::{Host, at, kdc_certificate, text};
 
     #[test]
     fn the_table() {
@@ -114,6 +120,25 @@ mod tests {
         ];
         for (store, chain, expected) in cases {
             let host = Host::dc().certificates(store, &[Certificate { chain, ..kdc_certificate(1) }]);
+            assert_eq!(host.judge(&CertChain, &Policy::default()), [expected]);
+        }
+    }
+
+    #[test]
+    fn what_is_revoked_blocks_and_what_cannot_be_told_is_not_judged_here() {
+        let revoked = Revocation::Revoked { subject: text("CN=Sub CA"), at: at("2026-02-01T09:00:00Z") };
+        let undetermined = Revocation::Undetermined { why: text("no list at hand") };
+        let blocked = format!(
+            "blocked: `CN=Sub CA`, revoked on 2026-02-01T09:00:00Z, in the chain of certificate `CN=dc01.corp.example` \
+             (01010101…) (needed: {NEEDED})"
+        );
+        for (revocation, expected) in [
+            (Some(revoked), blocked.as_str()),
+            (Some(Revocation::Good), "ready"),
+            (Some(undetermined), "ready"),
+            (None, "ready"),
+        ] {
+            let host = Host::dc_with(&[Certificate { revocation, ..kdc_certificate(1) }]);
             assert_eq!(host.judge(&CertChain, &Policy::default()), [expected]);
         }
     }

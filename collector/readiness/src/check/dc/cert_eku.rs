@@ -3,21 +3,15 @@
 //! Entra-joined clients validate the KDC strictly and demand KDC Authentication; hybrid-joined ones do not enforce
 //! it, by the newer of Microsoft's pages. So a missing usage blocks only where the first are in the population.
 
-use muster_evidence::{ExtendedKeyUsage, Kind, Timestamp};
+use muster_evidence::{Kind, Timestamp};
 
 use super::kdc::judge_selected;
-use crate::check::answer::{finding, strict_population};
+use crate::check::answer::{Answer, finding, strict_population};
 use crate::check::{Page, Scope, Severity};
+use crate::derive::strict::missing_usages;
 use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
 
 pub(in crate::check) struct CertEku;
-
-/// The usages that are needed, with the names for findings.
-const NEEDED: [(&str, &str); 3] = [
-    (ExtendedKeyUsage::CLIENT_AUTH, "Client Authentication"),
-    (ExtendedKeyUsage::SERVER_AUTH, "Server Authentication"),
-    (ExtendedKeyUsage::KDC_AUTH, "KDC Authentication"),
-];
 
 impl Check for CertEku {
     fn id(&self) -> &'static str {
@@ -66,29 +60,20 @@ impl Check for CertEku {
 
     fn judge(&self, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Vec<Judgement> {
         judge_selected(self, facts, policy, now, |selection| {
-            // Without the extension a certificate is good for every purpose (RFC 5280 section 4.2.1.12), but the KDC
-            // Authentication usage must be named (RFC 4556 section 3.2.4).
-            let named = selection.certificate.extended_key_usages.as_deref();
-            let is_missing = |oid: &str| match named {
-                Some(usages) => !usages.iter().any(|usage| usage.oid() == oid),
-                None => oid == ExtendedKeyUsage::KDC_AUTH,
-            };
-            let missing: Vec<_> = NEEDED.iter().filter(|(oid, _)| is_missing(oid)).map(|(_, name)| *name).collect();
-            let verdict = if missing.is_empty() {
-                Verdict::Ready
-            } else {
-                let seen = format!("no {} in {}", missing.join(", no "), selection.name());
-                let needed = "Client Authentication, Server Authentication and KDC Authentication (1.3.6.1.5.2.3.5)";
-                strict_population(facts.site, finding(self, seen, needed))
-            };
-            (verdict, None)
+            let missing: Vec<_> = missing_usages(selection.certificate).collect();
+            if missing.is_empty() {
+                return Answer::bare(Verdict::Ready);
+            }
+            let seen = format!("no {} in {}", missing.join(", no "), selection.name());
+            let needed = "Client Authentication, Server Authentication and KDC Authentication (1.3.6.1.5.2.3.5)";
+            Answer::bare(strict_population(facts.site, finding(self, seen, needed)))
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use muster_evidence::{Certificate, CertificateStore, TemplateReference};
+    use muster_evidence::{Certificate, CertificateStore, ExtendedKeyUsage, TemplateReference};
 
     use super::*;
     use crate::check::fixture::{Host, ekus, kdc_certificate, text};

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use muster_evidence::{Certificate, KeyAlgorithm, Kind, SignatureHash, Timestamp};
 
 use super::kdc::judge_selected;
-use crate::check::answer::{finding, strict_population};
+use crate::check::answer::{Answer, finding, strict_population};
 use crate::check::{Page, Scope, Severity};
 use crate::derive::kdc_certificate::Selection;
 use crate::{Check, Facts, Freshness, Judgement, Policy, SiteFacts, Verdict};
@@ -63,7 +63,7 @@ impl Check for CertKey {
 
     fn judge(&self, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Vec<Judgement> {
         judge_selected(self, facts, policy, now, |selection| {
-            (self.of(selection, facts.site, policy.rsa_bits_least), None)
+            Answer::bare(self.of(selection, facts.site, policy.rsa_bits_least))
         })
     }
 }

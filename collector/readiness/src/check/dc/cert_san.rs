@@ -3,11 +3,12 @@
 //! A strict client compares the names with the domain it asked for. The NetBIOS name is only asked for by guidance on
 //! certificates of other makers, so that one alone is an advisory everywhere.
 
-use muster_evidence::{DomainController, Kind, SubjectAltName, Timestamp};
+use muster_evidence::{DomainController, Kind, Text, Timestamp};
 
-use super::kdc::{judge_selected, names};
-use crate::check::answer::{Look, finding, look_at, strict_population};
+use super::kdc::{absent, judge_selected, names};
+use crate::check::answer::{Answer, Look, finding, look_at, strict_population};
 use crate::check::{Page, Scope, Severity};
+use crate::derive::strict::{has_dns_name, missing_names};
 use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
 
 pub(in crate::check) struct CertSan;
@@ -58,50 +59,35 @@ impl Check for CertSan {
     fn judge(&self, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Vec<Judgement> {
         judge_selected(self, facts, policy, now, |selection| {
             let Some(dc) = names(facts) else {
-                let verdict = match look_at!(facts, DomainController) {
-                    Look::Gap(gap) => Verdict::Unknown(gap),
-                    Look::Absent(_) | Look::Found(..) => {
-                        Verdict::unknown("the domain controller's names", "reported as absent")
-                    }
+                return match look_at!(facts, DomainController) {
+                    Look::Gap(gap) => Answer::gap(gap),
+                    Look::Absent(_) | Look::Found(..) => absent(Kind::DomainController),
                 };
-                return (verdict, None);
             };
             let DomainController { fqdn, domain_dns, domain_netbios, .. } = dc;
-            let has = |wanted: &str| {
-                selection.certificate.subject_alt_names.iter().any(|name| match name {
-                    SubjectAltName::Dns(name) => {
-                        let name = name.as_str();
-                        name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case(wanted)
-                    }
-                    SubjectAltName::Upn(_)
-                    | SubjectAltName::Ip(_)
-                    | SubjectAltName::DirectoryGuid(_)
-                    | SubjectAltName::KerberosPrincipal(_)
-                    | SubjectAltName::Other(_) => false,
-                })
-            };
-            let missing: Vec<_> = [fqdn.as_str(), domain_dns.as_str()].into_iter().filter(|name| !has(name)).collect();
+            let missing: Vec<_> = missing_names(selection.certificate, dc).collect();
             let needed = || match domain_netbios {
                 Some(netbios) => format!("the DNS names `{fqdn}`, `{domain_dns}` and `{netbios}`"),
                 None => format!("the DNS names `{fqdn}` and `{domain_dns}`"),
             };
+            let has = |name: &&Text| has_dns_name(selection.certificate, name.as_str());
             let verdict = if !missing.is_empty() {
                 let seen = format!("no `{}` in {}", missing.join("`, no `"), selection.name());
                 strict_population(facts.site, finding(self, seen, needed()))
-            } else if let Some(netbios) = domain_netbios.as_ref().filter(|name| !has(name.as_str())) {
+            } else if let Some(netbios) = domain_netbios.as_ref().filter(|name| !has(name)) {
                 let seen = format!("no `{netbios}` in {}", selection.name());
                 Verdict::Advisory(finding(self, seen, needed()))
             } else {
                 Verdict::Ready
             };
-            (verdict, None)
+            Answer::bare(verdict)
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use muster_evidence::{Certificate, Evidence};
+    use muster_evidence::{Certificate, Evidence, SubjectAltName};
 
     use super::*;
     use crate::check::fixture::{self, Host, kdc_certificate, text};

@@ -6,7 +6,7 @@
 use muster_evidence::{Certificate, Kind, Timestamp};
 
 use super::kdc::judge_selected;
-use crate::check::answer::finding;
+use crate::check::answer::{Answer, finding};
 use crate::check::{Page, Scope, Severity};
 use crate::derive::kdc_certificate::Selection;
 use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
@@ -57,7 +57,10 @@ impl Check for CertValidity {
     }
 
     fn judge(&self, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Vec<Judgement> {
-        judge_selected(self, facts, policy, now, |selection| self.of(selection, policy, now))
+        judge_selected(self, facts, policy, now, |selection| {
+            let (verdict, valid_until) = self.of(selection, policy, now);
+            Answer { verdict, valid_until, evidence_at: None }
+        })
     }
 }
 

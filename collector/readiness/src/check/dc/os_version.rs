@@ -5,10 +5,10 @@
 
 use muster_evidence::{Kind, OperatingSystem, OsFamily, Timestamp};
 
-use super::kdc::is_domain_controller;
+use super::kdc::{absent, judge_controller};
 use crate::check::answer::{Answer, Look, finding, look_at};
 use crate::check::{Page, Scope, Severity};
-use crate::{Check, Facts, Freshness, Gap, Judged, Judgement, Policy, Verdict};
+use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
 
 pub(in crate::check) struct DcOsVersion;
 
@@ -52,17 +52,11 @@ impl Check for DcOsVersion {
     }
 
     fn judge(&self, facts: &Facts<'_>, policy: &Policy, _now: Timestamp) -> Vec<Judgement> {
-        if !is_domain_controller(facts) {
-            return Vec::new();
-        }
-        let answer = match look_at!(facts, OperatingSystem) {
+        judge_controller(self, facts, || match look_at!(facts, OperatingSystem) {
             Look::Gap(gap) => Answer::gap(gap),
-            Look::Absent(_) => {
-                Answer::gap(Gap { missing: "the operating system".into(), why: "reported as absent".into() })
-            }
+            Look::Absent(_) => absent(Kind::OperatingSystem),
             Look::Found(os, observation) => Answer::from(self.of(os, policy.dc_build_least), observation),
-        };
-        vec![answer.about(self, Judged::Host)]
+        })
     }
 }
 

@@ -1,1 +1,3 @@
 //! Checks of what a machine trusts.
+
+pub(super) mod ntauth;
