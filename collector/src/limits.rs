@@ -239,7 +239,7 @@ fn reports() -> Vec<Limit> {
             limits::OBSERVATIONS_PER_REPORT,
             "observations",
             refused,
-            "64 for a host, and 8 for each of 24 users",
+            "80 for a host, and 10 for each of 24 users",
         ),
         fixed(
             "Body of an observation",

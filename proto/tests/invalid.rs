@@ -4,7 +4,7 @@
 
 mod evidence;
 
-use evidence::sample_report;
+use evidence::{sample_report, whole_report};
 use muster_evidence::{Evidence, Kind, ObservationKey, Outcome, Sha256, Subject, limits};
 use muster_proto::convert::{
     Digest, InvalidBody, InvalidField, InvalidKey, WireKey, decode_body, decode_body_of, encode_body,
@@ -18,7 +18,7 @@ use prost::Message;
 
 /// The sample's evidence of a kind, as a message.
 fn wire_evidence(kind: Kind) -> WireEvidence {
-    let report = sample_report();
+    let report = whole_report();
     let outcome = report
         .observations
         .into_iter()
@@ -89,6 +89,42 @@ fn fields_that_are_missing_are_named() {
         ),
         (damaged!(Certificate, |m| m.chain = None), "certificate.chain"),
         (damaged!(Certificate, |m| m.chain = Some(v1::ChainStatus { status: None })), "certificate.chain.status"),
+        (
+            damaged!(Certificate, |m| m.revocation = Some(v1::Revocation { outcome: None })),
+            "certificate.revocation.outcome",
+        ),
+        (
+            damaged!(Certificate, |m| m.revocation = Some(v1::Revocation {
+                outcome: Some(v1::revocation::Outcome::Revoked(v1::RevokedCertificate::default()))
+            })),
+            "certificate.revocation.revoked.at_ms",
+        ),
+        (
+            damaged!(JoinState, |m| m.key_sign_test = Some(v1::KeySignTest::default())),
+            "join_state.key_sign_test.status",
+        ),
+        (damaged!(ProvisioningEvent, |m| m.at_ms = None), "provisioning_event.at_ms"),
+        (damaged!(UserPolicy, |m| m.pin = None), "user_policy.pin"),
+        (damaged!(DeviceMdmPolicy, |m| m.pin = None), "device_mdm_policy.pin"),
+        (damaged!(RegistrationDiagnostics, |m| m.tests[0].result = 0), "registration_diagnostics.tests[0].result"),
+        (damaged!(DcLocator, |m| m.any = None), "dc_locator.any"),
+        (damaged!(DcLocator, |m| m.capable = Some(v1::LocatorAnswer { answer: None })), "dc_locator.capable.answer"),
+        (damaged!(NtAuthStore, |m| m.thumbprints[1].clear()), "nt_auth_store.thumbprints[1]"),
+        (damaged!(RevocationLists, |m| m.points[0].fetch = None), "revocation_lists.points[0].fetch"),
+        (
+            damaged!(RevocationLists, |m| m.points[0].fetch = Some(v1::CrlFetch { outcome: None })),
+            "revocation_lists.points[0].fetch.outcome",
+        ),
+        (
+            damaged!(RevocationLists, |m| m.points[0].list.as_mut().unwrap().this_update_ms = None),
+            "revocation_lists.points[0].list.this_update_ms",
+        ),
+        (damaged!(DeviceEvents, |m| m.logs[0].state = None), "device_events.logs[0].state"),
+        (damaged!(KdcEvents, |m| m.events[0].at_ms = None), "kdc_events.events[0].at_ms"),
+        (damaged!(KdcService, |m| m.state = 0), "kdc_service.state"),
+        (damaged!(KdcLoad, |m| m.counter = 0), "kdc_load.counter"),
+        (damaged!(KdcLoad, |m| m.since_ms = None), "kdc_load.since_ms"),
+        (damaged!(Clock, |m| m.ahead_seconds = None), "clock.ahead_seconds"),
     ];
     for (text, field) in cases {
         assert_eq!(text, format!("field `{field}` is missing"));
@@ -113,6 +149,23 @@ fn numbers_from_a_newer_probe_are_named_with_what_is_known() {
         (damaged!(NgcPrerequisites, |m| m.cert_enrollment = 5), "ngc_prerequisites.cert_enrollment", 5, 4),
         (damaged!(NgcPrerequisites, |m| m.result = 3), "ngc_prerequisites.result", 3, 2),
         (damaged!(CertificateListing, |m| m.store = 4), "certificate_listing.store", 4, 3),
+        (damaged!(OperatingSystem, |m| m.firmware = 3), "operating_system.firmware", 3, 2),
+        (
+            damaged!(JoinState, |m| m.key_sign_test = Some(v1::KeySignTest { status: 4, detail: String::new() })),
+            "join_state.key_sign_test.status",
+            4,
+            3,
+        ),
+        (damaged!(UserSession, |m| m.remote = 4), "user_session.remote", 4, 3),
+        (damaged!(RegistrationDiagnostics, |m| m.phase = 6), "registration_diagnostics.phase", 6, 5),
+        (
+            damaged!(RegistrationDiagnostics, |m| m.tests[0].result = 5),
+            "registration_diagnostics.tests[0].result",
+            5,
+            4,
+        ),
+        (damaged!(KdcService, |m| m.state = 6), "kdc_service.state", 6, 5),
+        (damaged!(KdcLoad, |m| m.counter = 3), "kdc_load.counter", 3, 2),
         (
             damaged!(CertificateListing, |m| m.certificates[0].private_key = 4),
             "certificate_listing.certificates[0].private_key",
@@ -171,6 +224,42 @@ fn what_exceeds_a_bound_is_told_with_the_bound() {
         (
             damaged!(JoinState, |m| m.device_id = Some(vec![1; 15])),
             "field `join_state.device_id` has 15 bytes (expected 16)".to_owned(),
+        ),
+        (
+            damaged!(ComputerPolicy, |m| m.other = many(limits::POLICY_VALUES)),
+            "list `computer_policy.other` has 17 entries (at most 16 are allowed)".to_owned(),
+        ),
+        (
+            damaged!(RegistrationDiagnostics, |m| m.tests = vec![m.tests[0].clone(); 17]),
+            "list `registration_diagnostics.tests` has 17 entries (at most 16 are allowed)".to_owned(),
+        ),
+        (
+            damaged!(RootStore, |m| m.thumbprints = vec![vec![1; 20]; 161]),
+            "list `root_store.thumbprints` has 161 entries (at most 160 are allowed)".to_owned(),
+        ),
+        (
+            damaged!(RootStore, |m| m.thumbprints[0].push(1)),
+            "field `root_store.thumbprints[0]` has 21 bytes (expected 20)".to_owned(),
+        ),
+        (
+            damaged!(RevocationLists, |m| m.points = vec![m.points[0].clone(); 17]),
+            "list `revocation_lists.points` has 17 entries (at most 16 are allowed)".to_owned(),
+        ),
+        (
+            damaged!(DeviceEvents, |m| m.logs = vec![m.logs[0].clone(); 9]),
+            "list `device_events.logs` has 9 entries (at most 8 are allowed)".to_owned(),
+        ),
+        (
+            damaged!(KdcEvents, |m| m.events = vec![m.events[0].clone(); 33]),
+            "list `kdc_events.events` has 33 entries (at most 32 are allowed)".to_owned(),
+        ),
+        (
+            damaged!(Replication, |m| m.partners = vec![m.partners[0].clone(); 33]),
+            "list `replication.partners` has 33 entries (at most 32 are allowed)".to_owned(),
+        ),
+        (
+            damaged!(SyncScheduler, |m| m.next_policy = Some(long())),
+            format!("field `sync_scheduler.next_policy` {too_long}"),
         ),
         (damaged!(Ngc, |m| m.key_id = Some(vec![])), "field `ngc.key_id` has 0 bytes (expected 16)".to_owned()),
         (
@@ -327,8 +416,8 @@ fn envelopes_that_are_wrong_refuse_the_report() {
             "report has protocol 0.9 (this build serves majors 1 to 1; the older end must be upgraded)".to_owned(),
         ),
         (
-            envelope(|r| r.observations = vec![v1::ObservationEntry::default(); 257]),
-            "report has 257 observations (at most 256 are allowed)".to_owned(),
+            envelope(|r| r.observations = vec![v1::ObservationEntry::default(); 321]),
+            "report has 321 observations (at most 320 are allowed)".to_owned(),
         ),
         (
             envelope(|r| r.observations.push(r.observations[0].clone())),

@@ -4,8 +4,8 @@
 
 mod evidence;
 
-use evidence::{observation, report, sample_report};
-use muster_evidence::{Kind, Observation, Report, Sid, Subject, limits};
+use evidence::{largest, observation, report, sample_report, whole_report};
+use muster_evidence::{Kind, Observation, Outcome, Report, Sid, Subject, limits};
 use muster_proto::convert::{
     Digest, Incoming, PROTOCOL, WireKey, decode_body, decode_body_of, encode_body, fit, read_report, report_to_wire,
     strip_bodies,
@@ -80,7 +80,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         cut_it in any::<bool>(),
     ) {
-        let mut bytes = report_to_wire(&sample_report()).encode_to_vec();
+        let mut bytes = report_to_wire(&whole_report()).encode_to_vec();
         for (place, byte) in damage {
             let place = place.index(bytes.len());
             bytes[place] = byte;
@@ -102,7 +102,7 @@ proptest! {
 
 #[test]
 fn the_sample_report_survives_and_holds_every_kind() {
-    let report = sample_report();
+    let report = whole_report();
     let kinds: std::collections::BTreeSet<Kind> = report.observations.iter().map(|seen| seen.key.kind).collect();
     assert_eq!(kinds.len(), Kind::ALL.len());
     assert_eq!(back(read_report(over_the_wire(&report_to_wire(&report))).unwrap()), report);
@@ -149,4 +149,19 @@ fn a_report_too_large_is_cut_where_nothing_is_lost() {
     assert_eq!(request.observations.len(), full.observations.len());
     assert_eq!(request.series, full.series);
     assert!(read_report(request).is_ok());
+}
+
+#[test]
+fn evidence_at_its_bounds_is_sent_whole() {
+    // What a value of a store may have, so that a list of roots is never split.
+    const RECORD_BYTES: usize = 4096;
+    for evidence in largest() {
+        let kind = evidence.kind();
+        let outcome = Outcome::Observed(evidence);
+        let body = encode_body(&outcome);
+        assert_eq!(decode_body(kind, &body).unwrap(), outcome, "{kind}: {} bytes", body.len());
+        if matches!(kind, Kind::RootStore | Kind::NtAuthStore) {
+            assert!(body.len() < RECORD_BYTES, "{kind}: {} bytes", body.len());
+        }
+    }
 }

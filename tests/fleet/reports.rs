@@ -69,7 +69,7 @@ async fn what_is_wrong_as_a_whole_is_refused_with_the_reason() {
                 report.observations.extend(std::iter::repeat_n(one, limits::OBSERVATIONS_PER_REPORT));
             },
             Code::InvalidArgument,
-            "(at most 256 are allowed)",
+            "(at most 320 are allowed)",
         ),
     ];
     for (what, spoil, code, told) in cases {

@@ -510,7 +510,7 @@ async fn bad_reports_are_refused_with_what_is_wrong() {
             "too many",
             |r| r.observations = vec![r.observations[0].clone(); limits::OBSERVATIONS_PER_REPORT + 1],
             Code::InvalidArgument,
-            "at most 256",
+            "at most 320",
         ),
         ("version", |r| r.probe_version = "x".repeat(257), Code::InvalidArgument, "at most 256"),
     ];

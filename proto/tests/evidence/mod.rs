@@ -1,4 +1,4 @@
-//! Values to convert: strategies for every kind of evidence, and one fixed report that holds each of them.
+//! Values to convert: strategies for every kind of evidence, and fixed reports that hold each of them.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -15,6 +15,11 @@ use muster_evidence::{
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
+
+mod later;
+
+#[allow(unused_imports, reason = "each test binary uses its part")]
+pub(crate) use self::later::{largest, whole_report};
 
 pub(crate) fn text() -> BoxedStrategy<Text> {
     "[ -~äß漢]{0,40}".prop_map(|text| Text::exact(&text).unwrap()).boxed()
@@ -326,16 +331,17 @@ fn certificate() -> BoxedStrategy<Certificate> {
 
 pub(crate) fn evidence() -> BoxedStrategy<Evidence> {
     prop_oneof![
-        tpm().prop_map(Evidence::Tpm),
-        operating_system().prop_map(Evidence::OperatingSystem),
-        join_state().prop_map(Evidence::JoinState),
-        prt().prop_map(Evidence::Prt),
-        ngc().prop_map(Evidence::Ngc),
-        ngc_prerequisites().prop_map(Evidence::NgcPrerequisites),
-        key_registration().prop_map(Evidence::KeyRegistration),
-        domain_controller().prop_map(Evidence::DomainController),
-        certificate_listing().prop_map(Evidence::CertificateListing),
-        certificate().prop_map(|certificate| Evidence::Certificate(Box::new(certificate))),
+        1 => later::tpm(tpm()).prop_map(Evidence::Tpm),
+        1 => later::operating_system(operating_system()).prop_map(Evidence::OperatingSystem),
+        1 => later::join_state(join_state()).prop_map(Evidence::JoinState),
+        1 => prt().prop_map(Evidence::Prt),
+        1 => later::ngc(ngc()).prop_map(Evidence::Ngc),
+        1 => ngc_prerequisites().prop_map(Evidence::NgcPrerequisites),
+        1 => later::key_registration(key_registration()).prop_map(Evidence::KeyRegistration),
+        1 => domain_controller().prop_map(Evidence::DomainController),
+        1 => certificate_listing().prop_map(Evidence::CertificateListing),
+        1 => later::certificate(certificate()).prop_map(|certificate| Evidence::Certificate(Box::new(certificate))),
+        21 => later::evidence(),
     ]
     .boxed()
 }
@@ -421,7 +427,10 @@ fn user_keys() -> BoxedStrategy<UserKeys> {
 }
 
 fn inventory_part() -> BoxedStrategy<InventoryPart> {
-    let item = prop_oneof![user_keys().prop_map(InventoryItem::UserKeys), text().prop_map(InventoryItem::Removed)];
+    let item = prop_oneof![
+        later::user_keys(user_keys()).prop_map(InventoryItem::UserKeys),
+        text().prop_map(InventoryItem::Removed)
+    ];
     ((dns(), "[a-z-]{1,20}", any::<u64>(), 1..=u64::MAX), (clock(), vec(item, 0..4), any::<(bool, bool)>()))
         .prop_map(|((forest, source, epoch, cursor), (as_of, items, (complete, canary_seen)))| InventoryPart {
             forest: Forest(forest),
@@ -501,7 +510,9 @@ fn t(text: &str) -> Text {
     Text::exact(text).unwrap()
 }
 
-/// One report with every kind of evidence, every outcome, and all three shapes.
+/// One report with every kind of evidence of the first wire form, every outcome, and all three shapes.
+///
+/// Its bytes are those of `tests/golden`, so what came later is in [`whole_report`].
 pub(crate) fn sample_report() -> Report {
     let sid: Sid = "S-1-5-21-1004336348-1177238915-682003330-1104".parse().unwrap();
     let sha256 = Sha256([0xC0; 32]);
