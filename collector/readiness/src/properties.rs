@@ -10,6 +10,7 @@ use muster_evidence::{
 };
 use proptest::prelude::*;
 
+use crate::check::fixture::device::vary;
 use crate::check::fixture::{self, Host, at, now, text};
 use crate::derive::capability::Capability;
 use crate::derive::key_match::fixture_key;
@@ -42,6 +43,8 @@ fn host(number: usize, choices: &Choices) -> Host {
 
 fn endpoint(choices: &Choices) -> Host {
     let [_, os, tpm, join, auth, prt, ngc, prereq, where_read, event, keys, inventory, who, gap] = *choices;
+    // What is left of these numbers beyond their own options chooses hardware, system and policies.
+    let (system, chip, policies) = (os / 6, tpm / 4, auth / 3);
     let mut host = Host::endpoint().complete();
     host = match os % 6 {
         0 => Host::linux(),
@@ -89,6 +92,7 @@ fn endpoint(choices: &Choices) -> Host {
         host =
             host.keys(UserKeys { sid, keys: created, undecodable: u32::from(keys % 9 == 0), left_out: 0, upn: None });
     }
+    host = vary(host, &[person(who % 5), person(who / 5 % 5)], system, chip, policies);
     if inventory % 5 != 0 {
         host = host.inventory(now().plus_minutes(-i64::from(inventory % 64)));
     }

@@ -243,7 +243,6 @@ impl Host {
         Self::endpoint()
             .complete()
             .complete_for(&ada())
-            .with(tpm())
             .with(Evidence::JoinState(hybrid()))
             .user(Evidence::Prt(prt()), Context::UserSession)
             .user(Evidence::Ngc(ngc(Tristate::Yes)), Context::UserSession)
@@ -395,6 +394,6 @@ impl Host {
     }
 }
 
-fn failed() -> Outcome {
+pub(crate) fn failed() -> Outcome {
     Outcome::Failed(Failure { reason: FailureReason::AccessDenied, detail: text("not allowed") })
 }

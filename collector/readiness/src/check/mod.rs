@@ -36,12 +36,27 @@ pub use self::prereq::ngc::{REMOTE_SESSION, keeps_last_verdict};
 pub const CHECKS: &[&dyn Check] = &[
     &tpm::present::TpmPresent,
     &tpm::version::TpmVersion,
+    &tpm::ready::TpmReady,
+    &tpm::lockout::TpmNotLocked,
+    &tpm::fips::TpmFips,
+    &tpm::firmware_roca::RocaFirmwareCheck,
+    &tpm::attestation::TpmAttestation,
+    &firmware::uefi::NativeUefi,
     &os::client_build::ClientBuild,
+    &os::client_known_bad::ClientKnownBad,
     &join::kind::JoinType,
     &join::device_auth::DeviceAuthentication,
     &prt::present::PrtPresent,
     &user::ngc_set::NgcSet,
     &prereq::ngc::NgcPrerequisiteCheck,
+    &policy::enabled::PolicyEnabled,
+    &policy::post_logon::PostLogon,
+    &policy::require_security_device::RequireSecurityDevice,
+    &policy::exclude_tpm12::ExcludeTpm12,
+    &policy::trust_type::ExpectedTrust,
+    &policy::pin_complexity::PinComplexityCheck,
+    &policy::biometrics::Biometrics,
+    &policy::gpo_mdm_conflict::GpoMdmConflict,
     &net::time_skew::TimeSkew,
     &pki::ntauth::NtAuth,
     &dc::os_version::DcOsVersion,
@@ -231,7 +246,7 @@ mod tests {
                 text.starts_with(|c: char| c.is_ascii_lowercase())
                     && text.chars().all(|c| c.is_ascii_lowercase() || more.contains(c))
             };
-            assert!(word(group, "") && word(name, "-"), "{id}");
+            assert!(word(group, "") && word(name, "-0123456789"), "{id}");
         }
         assert!(CHECKS.len() <= 128, "a `CheckSet` holds 128 checks");
         assert!(check_by_id(SITE_COVERAGE).is_some());

@@ -318,18 +318,21 @@ pub struct EffectivePolicy<'a> {
 impl<'a> EffectivePolicy<'a> {
     /// What acts on the machine, whoever uses it: its own two channels.
     pub fn of_machine(facts: &Facts<'a>) -> Self {
-        Self::new(facts, |channel| match channel.is_of_user() {
-            true => Seen::LeftOut,
-            false => seen(facts.host.of_host(channel.kind())),
-        })
+        Self::new(
+            facts,
+            |channel| {
+                if channel.is_of_user() { Seen::LeftOut } else { seen(facts.host.of_host(channel.kind())) }
+            },
+        )
     }
 
     /// What acts on a person there: all four channels.
     pub fn of_user(facts: &Facts<'a>, sid: &Sid) -> Self {
         Self::new(facts, |channel| {
-            seen(match channel.is_of_user() {
-                true => facts.host.of_user(channel.kind(), sid),
-                false => facts.host.of_host(channel.kind()),
+            seen(if channel.is_of_user() {
+                facts.host.of_user(channel.kind(), sid)
+            } else {
+                facts.host.of_host(channel.kind())
             })
         })
     }
@@ -422,6 +425,18 @@ impl<'a> EffectivePolicy<'a> {
                 )
             };
             Some(Conflict { setting, group_policy: first(true)?, mdm: first(false)? })
+        })
+    }
+
+    /// Whether all channels of group policy, or all of device management, are known and set nothing.
+    pub fn sets_nothing(&self, group_policy: bool) -> bool {
+        let own = Channel::BY_PRECEDENCE.into_iter().zip(self.channels);
+        own.filter(|(channel, _)| channel.is_group_policy() == group_policy).all(|(_, seen)| match seen {
+            Seen::LeftOut | Seen::Absent(_) => true,
+            Seen::NotReported | Seen::Unreadable(_) => false,
+            Seen::Read(policy, _) => {
+                policy.unreadable.is_empty() && Setting::ALL.into_iter().all(|setting| setting.of(policy).is_none())
+            }
         })
     }
 
@@ -562,11 +577,11 @@ mod tests {
     }
 
     fn hello(host: &Host) -> Hello {
-        of_ada(host, |policy| policy.hello())
+        EffectivePolicy::of_user(&host.facts(), &ada()).hello()
     }
 
     fn trust(host: &Host) -> Trust {
-        of_ada(host, |policy| policy.trust())
+        EffectivePolicy::of_user(&host.facts(), &ada()).trust()
     }
 
     #[test]
@@ -811,8 +826,8 @@ mod tests {
             };
             let decides = choices.iter().position(|choice| !matches!(choice % 6, 0 | 2)).unwrap_or(4);
             let mut changed = choices;
-            for place in decides + 1..4 {
-                changed[place] = other[place];
+            if let Some(rest) = changed.get_mut(decides + 1..) {
+                rest.copy_from_slice(&other[decides + 1..]);
             }
             let (before, after) = (build(choices), build(changed));
             prop_assert_eq!(hello(&before), hello(&after));

@@ -1,1 +1,3 @@
 //! Checks of the firmware a machine is started by.
+
+pub(super) mod uefi;

@@ -6,10 +6,10 @@
 
 use muster_evidence::{Kind, Timestamp};
 
+use super::{Demand, HARDWARE_DEMANDED, hardware_demand, judge_any_system};
 use crate::check::answer::{Answer, Look, finding, look_at};
 use crate::check::{Page, Scope, Severity};
-use crate::derive::population::not_an_endpoint;
-use crate::{Check, Facts, Freshness, Judged, Judgement, Policy, Verdict};
+use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
 
 pub(in crate::check) struct TpmPresent;
 
@@ -27,7 +27,7 @@ impl Check for TpmPresent {
     }
 
     fn severity(&self) -> Severity {
-        Severity::BlockerFor("machines that must keep their keys in hardware (`required_security_device`)")
+        Severity::BlockerFor(HARDWARE_DEMANDED)
     }
 
     fn freshness(&self) -> Freshness {
@@ -35,7 +35,7 @@ impl Check for TpmPresent {
     }
 
     fn reads(&self) -> &'static [Kind] {
-        &[Kind::Tpm]
+        &[Kind::Tpm, Kind::ComputerPolicy, Kind::DeviceMdmPolicy]
     }
 
     fn page(&self) -> Page {
@@ -45,9 +45,11 @@ impl Check for TpmPresent {
             evidence: "Windows: the TPM base services. Linux: the TPM device through the TSS. A TPM that does not \
                        answer, or whose service is stopped, is `unknown` and never taken for a missing one. Whether a \
                        TPM 2.0 is in lockout, after how many failures it locks, how fast it forgets one and how many \
-                       it counts are told with it.",
-            threshold: "A TPM is there: ready. None: advisory, since key trust works without; blocked where the \
-                        policy sets `required_security_device`.",
+                       it counts are told with it. `RequireSecurityDevice` comes from the machine's group policy or \
+                       device management; what is set for single people is judged by `policy.require-security-device`.",
+            threshold: "A TPM is there: ready. None: advisory, since key trust works without; blocked where \
+                        `RequireSecurityDevice` is 1 for the machine, or where the collector's policy sets \
+                        `required_security_device`. None, and the machine's settings could not be read: unknown.",
             remedy: "Enable the TPM in the firmware and let Windows provision it, or do not demand a security device \
                      for this group of machines.",
             source: "Microsoft Learn, Windows Hello for Business policy settings: Use a hardware security device",
@@ -58,29 +60,34 @@ impl Check for TpmPresent {
     }
 
     fn judge(&self, facts: &Facts<'_>, policy: &Policy, _now: Timestamp) -> Vec<Judgement> {
-        let answer = if let Some(reason) = not_an_endpoint(facts.host) {
-            Answer::bare(Verdict::not_applicable(reason))
-        } else {
-            match look_at!(facts, Tpm) {
-                Look::Found(_, observation) => Answer::from(Verdict::Ready, observation),
-                Look::Gap(gap) => Answer::gap(gap),
-                Look::Absent(observation) if policy.required_security_device => Answer::from(
-                    Verdict::Blocked(finding(self, "no TPM", "a TPM, since the policy demands a security device")),
-                    observation,
-                ),
-                Look::Absent(observation) => {
-                    Answer::from(Verdict::Advisory(finding(self, "no TPM", "a TPM to keep Hello keys in")), observation)
-                }
+        judge_any_system(self, facts, || match look_at!(facts, Tpm) {
+            Look::Found(_, observation) => Answer::from(Verdict::Ready, observation),
+            Look::Gap(gap) => Answer::gap(gap),
+            Look::Absent(observation) => Answer::from(self.without(facts, policy), observation),
+        })
+    }
+}
+
+impl TpmPresent {
+    fn without(&self, facts: &Facts<'_>, policy: &Policy) -> Verdict {
+        match hardware_demand(facts, policy) {
+            Demand::Made(who) => {
+                let needed = format!("a TPM, since {who} demands a security device");
+                Verdict::Blocked(finding(self, "no TPM", needed))
             }
-        };
-        vec![answer.about(self, Judged::Host)]
+            Demand::NotMade => Verdict::Advisory(finding(self, "no TPM", "a TPM to keep Hello keys in")),
+            Demand::Unknown(gap) => Verdict::Unknown(gap),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use muster_evidence::HelloPolicy;
+
     use super::*;
     use crate::check::fixture::{self, Host};
+    use crate::derive::effective_policy::Channel;
 
     #[test]
     fn the_table() {
@@ -107,6 +114,39 @@ mod tests {
         ];
         for (host, policy, expected) in cases {
             assert_eq!(host.judge(&TpmPresent, policy), [expected]);
+        }
+    }
+
+    #[test]
+    fn what_is_set_on_the_machine_makes_it_block() {
+        let require = |value| HelloPolicy { require_security_device: Some(value), ..HelloPolicy::default() };
+        let none = || Host::endpoint().absent(Kind::Tpm).no_machine_policy();
+        let advisory = "advisory: no TPM (needed: a TPM to keep Hello keys in)";
+        let cases = [
+            (none(), advisory),
+            (
+                none().channel(Channel::ComputerPolicy, require(1)),
+                "blocked: no TPM (needed: a TPM, since the computer's group policy demands a security device)",
+            ),
+            (
+                none().channel(Channel::DeviceMdm, require(1)),
+                "blocked: no TPM (needed: a TPM, since the device's MDM policy demands a security device)",
+            ),
+            (none().channel(Channel::ComputerPolicy, require(0)).channel(Channel::DeviceMdm, require(1)), advisory),
+            // What is set for one person does not speak of the machine.
+            (none().channel(Channel::UserPolicy, require(1)), advisory),
+            (
+                none().unread(Channel::ComputerPolicy),
+                "unknown: the computer's group policy: access denied: not allowed",
+            ),
+            (
+                none().channel(Channel::ComputerPolicy, require(2)),
+                "unknown: the computer's group policy: `RequireSecurityDevice = 2` is neither 0 nor 1",
+            ),
+            (none().unread(Channel::ComputerPolicy).with(fixture::tpm()), "ready"),
+        ];
+        for (host, expected) in cases {
+            assert_eq!(host.judge(&TpmPresent, &Policy::default()), [expected]);
         }
     }
 }
