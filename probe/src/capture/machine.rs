@@ -276,10 +276,9 @@ impl Loader<'_> {
         let text = || text::decode(&file.bytes).map(|decoded| decoded.text).map_err(|error| error.to_string());
         match file.kind {
             FileKind::Dsregcmd => {
-                let status = dsregcmd::parse(&text()?).map_err(|error| error.to_string())?;
-                let facts = status.facts(file.named.context);
-                let user = file.named.user.clone().or_else(|| self.user_of(facts.account.as_ref()));
-                found.statuses.push((facts, user, taken_at));
+                let outputs = dsregcmd::parse_all(&text()?).map_err(|error| error.to_string())?;
+                let facts: Vec<Facts> = outputs.iter().map(|status| status.facts(file.named.context)).collect();
+                found.statuses.extend(self.outputs(facts, file, taken_at)?);
             }
             FileKind::WindowsVersion => {
                 let system = system::windows_version(&text()?).map_err(|error| error.to_string())?;
@@ -335,6 +334,36 @@ impl Loader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What each output in a file says, and of whom. A file is appended to, so the last output comes first: of what two
+    /// say at the same time, the first is kept.
+    fn outputs(
+        &self,
+        mut facts: Vec<Facts>,
+        file: &RawFile,
+        taken_at: Timestamp,
+    ) -> Result<Vec<(Facts, Option<Sid>, Timestamp)>, String> {
+        let mut machines: Vec<String> = facts.iter().filter_map(|facts| short_name(facts.device_name.as_ref())).collect();
+        machines.sort_unstable();
+        machines.dedup();
+        if machines.len() > 1 {
+            return Err(format!("it holds outputs of several machines (`{}`): give each its folder", machines.join("`, `")));
+        }
+        let mut accounts: Vec<String> =
+            facts.iter().filter_map(|facts| Some(facts.account.as_ref()?.name.as_str().to_lowercase())).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        // The manifest names one user for the file, which says nothing of whose each output is where there are several.
+        let told = file.named.user.as_ref().filter(|_| accounts.len() < 2);
+        facts.reverse();
+        Ok(facts
+            .into_iter()
+            .map(|facts| {
+                let user = told.cloned().or_else(|| self.user_of(facts.account.as_ref()));
+                (facts, user, taken_at)
+            })
+            .collect())
     }
 
     /// The user of an account's name, by the manifest.
@@ -679,6 +708,11 @@ fn files_at(path: &Path) -> Result<Vec<PathBuf>, CaptureError> {
         return Ok(vec![path.to_owned()]);
     }
     Ok(files::list(path)?.files.into_iter().filter(|path| !is_for_people(path)).collect())
+}
+
+/// A machine's name without its domain, as newer builds of `dsregcmd` and older ones show it alike.
+fn short_name(name: Option<&Text>) -> Option<String> {
+    Some(name?.as_str().split('.').next()?.to_lowercase())
 }
 
 /// A SID at the end of a file's name, as in `keys-S-1-5-21-1-2-3-1104.txt`.

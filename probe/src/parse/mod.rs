@@ -154,9 +154,17 @@ pub fn inspect_at(kind: InputKind, bytes: &[u8], now: Timestamp) -> Result<Value
     let value = match kind {
         InputKind::Dsregcmd => {
             let decoded = text::decode(bytes)?;
-            let status = dsregcmd::parse(&decoded.text)?;
-            let facts = status.facts(None);
-            json!({ "encoding": decoded.encoding, "facts": facts, "status": status })
+            let outputs = dsregcmd::parse_all(&decoded.text)?;
+            if let [status] = outputs.as_slice() {
+                let facts = status.facts(None);
+                json!({ "encoding": decoded.encoding, "facts": facts, "status": status })
+            } else {
+                let outputs: Vec<Value> = outputs
+                    .iter()
+                    .map(|status| json!({ "facts": status.facts(None), "status": status }))
+                    .collect();
+                json!({ "encoding": decoded.encoding, "outputs": outputs })
+            }
         }
         InputKind::WindowsVersion => {
             let decoded = text::decode(bytes)?;

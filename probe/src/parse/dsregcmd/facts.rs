@@ -6,19 +6,19 @@
 
 use muster_evidence::{
     CanReset, CertEnrollment, Context, DeviceAuth, DomainMembership, Evidence, Failure, FailureReason, Guid, JoinState,
-    Kind, Ngc, NgcPrerequisites, Observation, ObservationKey, Origin, Outcome, PreReqResult, Prt, Sid, Text, Timestamp,
-    Tristate, Unsupported,
+    KeySignTest, Kind, Ngc, NgcPrerequisites, Observation, ObservationKey, Origin, Outcome, PreReqResult, Sid, Text,
+    Timestamp, Tristate, Unsupported,
 };
 use serde::Serialize;
 
-use super::Status;
+use super::{Account, Status};
 
-const DEVICE_STATE: &str = "Device State";
+pub(super) const DEVICE_STATE: &str = "Device State";
 const DEVICE_DETAILS: &str = "Device Details";
 const TENANT_DETAILS: &str = "Tenant Details";
-const USER_STATE: &str = "User State";
-const SSO_STATE: &str = "SSO State";
-const DIAGNOSTIC_DATA: &str = "Diagnostic Data";
+pub(super) const USER_STATE: &str = "User State";
+pub(super) const SSO_STATE: &str = "SSO State";
+pub(super) const DIAGNOSTIC_DATA: &str = "Diagnostic Data";
 const NGC_PREREQUISITES: &str = "Ngc Prerequisite Check";
 
 /// Most bytes of a detail that are quoted from the text.
@@ -41,58 +41,19 @@ pub struct Facts {
     pub ngc: Outcome,
     /// [`Kind::NgcPrerequisites`], of the user.
     pub prerequisites: Outcome,
-}
-
-/// `Executing Account Name`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Account {
-    /// The account as `DOMAIN\user`, or whatever else stands there.
-    pub name: Text,
-    /// The user principal name after the comma; `None` where there is none.
-    pub upn: Option<Text>,
-}
-
-impl Account {
-    fn read(value: &str) -> Option<Self> {
-        let (name, upn) = match value.split_once(", ") {
-            Some((name, upn)) => (name.trim(), Some(upn.trim())),
-            None => (value.trim().trim_end_matches(','), None),
-        };
-        // Where there is no account of the form `DOMAIN\user`, the principal name stands alone.
-        if upn.is_none() && name.contains('@') && !name.contains('\\') {
-            return Some(Self { name: Text::cut(name), upn: Some(Text::cut(name)) });
-        }
-        let upn = upn.filter(|upn| upn.contains('@')).map(Text::cut);
-        (!name.is_empty()).then(|| Self { name: Text::cut(name), upn })
-    }
-
-    /// Whether this is an account of the system or of a machine rather than of a person.
-    ///
-    /// The authority's name is translated (`NT-AUTORITÄT`, `AUTORITE NT`), so it is known by its word `NT` beside
-    /// another one, which no NetBIOS domain name has.
-    pub fn is_service(&self) -> bool {
-        let (authority, name) = self.name.as_str().split_once('\\').unwrap_or(("", self.name.as_str()));
-        let words: Vec<&str> = authority.split_whitespace().collect();
-        let authority_is_system = (words.len() > 1 && words.contains(&"NT")) || authority.starts_with("NT-AUTORIT");
-        authority_is_system || name.ends_with('$') || (authority.is_empty() && name == "SYSTEM")
-    }
-
-    /// Whether `identity`, a principal or account name, is this account. Case does not tell accounts apart.
-    fn is(&self, identity: &str) -> bool {
-        let same = |name: &str| name.to_lowercase() == identity.to_lowercase();
-        let account = self.name.as_str();
-        same(account)
-            || self.upn.as_ref().is_some_and(|upn| same(upn.as_str()))
-            || (!identity.contains(['@', '\\']) && account.rsplit('\\').next().is_some_and(same))
-    }
+    /// [`Kind::RegistrationDiagnostics`], of the host.
+    pub registration: Outcome,
 }
 
 impl Facts {
-    /// The observations: join state of the host, and the user's where `user` is known.
+    /// The observations: join state and registration of the host, and the user's where `user` is known.
     pub fn into_observations(self, user: Option<&Sid>, observed_at: Timestamp, origin: Origin) -> Vec<Observation> {
         let context = self.context;
         let observation = |key, outcome| Observation { key, outcome, observed_at, context, origin };
-        let mut observations = vec![observation(ObservationKey::host(Kind::JoinState), self.join)];
+        let mut observations = vec![
+            observation(ObservationKey::host(Kind::JoinState), self.join),
+            observation(ObservationKey::host(Kind::RegistrationDiagnostics), self.registration),
+        ];
         if let Some(sid) = user {
             for (kind, outcome) in
                 [(Kind::Prt, self.prt), (Kind::Ngc, self.ngc), (Kind::NgcPrerequisites, self.prerequisites)]
@@ -117,6 +78,7 @@ impl Status {
             context,
             device_name: self.value(&[DEVICE_STATE], "Device Name").filter(|name| !name.is_empty()).map(Text::cut),
             join: self.join_state(context),
+            registration: self.registration(),
             prt: user_fact(self.prt(account.as_ref())),
             ngc: user_fact(self.ngc()),
             prerequisites: user_fact(self.prerequisites()),
@@ -188,36 +150,22 @@ impl Status {
             device_auth,
             device_certificate_not_before: not_before,
             device_certificate_not_after: not_after,
-            device_certificate_thumbprint: None,
-            key_sign_test: None,
-            recovery: Tristate::NotShown,
+            device_certificate_thumbprint: details("Thumbprint").and_then(|text| text.parse().ok()),
+            key_sign_test: self
+                .value(&[DIAGNOSTIC_DATA, DEVICE_DETAILS, DEVICE_STATE], "KeySignTest")
+                .and_then(key_sign_test),
+            recovery: self.recovery(),
         }))
     }
 
-    fn prt(&self, account: Option<&Account>) -> Outcome {
-        // `AzureAdPrt` stood in User State before there was a section for it.
-        let Some((title, present)) = [SSO_STATE, USER_STATE]
-            .into_iter()
-            .find_map(|title| Some((title, self.section(title)?.value("AzureAdPrt")?)))
-        else {
-            return self.not_shown("AzureAdPrt", &[SSO_STATE, USER_STATE]);
-        };
-        let value = |key| self.value(&[title], key).filter(|value| !value.is_empty());
-        // The last failed attempt is shown for whoever made it, which may be another user of the machine.
-        let attempt_is_ours = match (value("User Identity"), account) {
-            (Some(identity), Some(account)) => account.is(identity),
-            _ => true,
-        };
-        let of_attempt = |key| value(key).filter(|_| attempt_is_ours).map(Text::cut);
-        Outcome::Observed(Evidence::Prt(Prt {
-            present: tristate(Some(present)),
-            updated_at: value("AzureAdPrtUpdateTime").and_then(time),
-            expires_at: value("AzureAdPrtExpiryTime").and_then(time),
-            attempt_status: of_attempt("Attempt Status"),
-            server_error: of_attempt("Server Error Description"),
-            on_prem_tgt: self.flag(SSO_STATE, "OnPremTgt"),
-            cloud_tgt: self.flag(SSO_STATE, "CloudTgt"),
-        }))
+    /// `AadRecoveryEnabled`; until 1809 `AadRecoveryNeeded`, which stood in the last section at first.
+    fn recovery(&self) -> Tristate {
+        const TITLES: &[&str] = &[DIAGNOSTIC_DATA, NGC_PREREQUISITES];
+        let shown = ["AadRecoveryEnabled", "AadRecoveryNeeded"].into_iter().find_map(|key| self.value(TITLES, key));
+        match shown {
+            None if !self.ending.is_proven() && !self.is_complete(DIAGNOSTIC_DATA) => Tristate::Undetermined,
+            value => tristate(value),
+        }
     }
 
     fn ngc(&self) -> Outcome {
@@ -235,9 +183,11 @@ impl Status {
                 _ => CanReset::Unknown,
             }),
             wam_default_set: self.flag(USER_STATE, "WamDefaultSet"),
-            wam_default_error: None,
-            workplace_joined: Tristate::NotShown,
-            work_accounts: None,
+            wam_default_error: value("WamDefaultSet")
+                .filter(|word| !matches!(*word, "YES" | "NO" | ""))
+                .map(Text::cut),
+            workplace_joined: self.flag(USER_STATE, "WorkplaceJoined"),
+            work_accounts: value("WorkAccountCount").and_then(|count| count.parse().ok()),
         }))
     }
 
@@ -281,7 +231,7 @@ impl Status {
     }
 
     /// A flag of one section. One that is missing from a section that was cut off is not one that is not shown.
-    fn flag(&self, title: &str, key: &str) -> Tristate {
+    pub(super) fn flag(&self, title: &str, key: &str) -> Tristate {
         match self.section(title) {
             Some(section) => match section.value(key) {
                 None if !section.complete => Tristate::Undetermined,
@@ -292,7 +242,7 @@ impl Status {
     }
 
     /// What it means that a text lacks a field that each build shows in one of these sections.
-    fn not_shown(&self, key: &str, titles: &[&str]) -> Outcome {
+    pub(super) fn not_shown(&self, key: &str, titles: &[&str]) -> Outcome {
         let whole = self.ending.is_proven() && titles.iter().any(|title| self.is_complete(title));
         if whole {
             return Outcome::Unsupported(Unsupported {
@@ -307,7 +257,7 @@ fn failed(reason: FailureReason, detail: &str) -> Outcome {
     Outcome::Failed(Failure { reason, detail: Text::cut(detail) })
 }
 
-fn incomplete(detail: &str) -> Outcome {
+pub(super) fn incomplete(detail: &str) -> Outcome {
     failed(FailureReason::Incomplete, detail)
 }
 
@@ -320,7 +270,7 @@ fn wrong_context(account: Option<&Account>) -> Outcome {
     )
 }
 
-fn tristate(value: Option<&str>) -> Tristate {
+pub(super) fn tristate(value: Option<&str>) -> Tristate {
     match value {
         Some("YES") => Tristate::Yes,
         Some("NO") => Tristate::No,
@@ -330,15 +280,27 @@ fn tristate(value: Option<&str>) -> Tristate {
 }
 
 fn device_auth(value: &str) -> DeviceAuth {
-    match value {
+    match value.trim_end_matches('.') {
         "SUCCESS" => DeviceAuth::Success,
         "FAILED. Device is either disabled or deleted" => DeviceAuth::DisabledOrDeleted,
-        other => DeviceAuth::TestFailed(Text::cut(other)),
+        _ => DeviceAuth::TestFailed(Text::cut(value)),
     }
 }
 
+/// `KeySignTest`. Another word than these says nothing of the key.
+fn key_sign_test(value: &str) -> Option<KeySignTest> {
+    if value == "PASSED" {
+        return Some(KeySignTest::Passed);
+    }
+    if value.starts_with("FAILED") {
+        return Some(KeySignTest::Failed(Text::cut(value)));
+    }
+    // "MUST Run elevated to test.", in newer builds with other capitals.
+    value.to_ascii_lowercase().starts_with("must run elevated").then_some(KeySignTest::NotElevated)
+}
+
 /// The code of `ERROR 0xd0020017` and `ERROR (0xd0020017)`.
-fn error_code(value: &str) -> Option<&str> {
+pub(super) fn error_code(value: &str) -> Option<&str> {
     let start = value.find("0x")?;
     let digits = value[start + 2..].bytes().take_while(u8::is_ascii_hexdigit).count();
     (digits > 0).then(|| &value[start..start + 2 + digits])
@@ -347,11 +309,13 @@ fn error_code(value: &str) -> Option<&str> {
 /// Reads `[ t -- t ]`.
 fn validity(value: &str) -> (Option<Timestamp>, Option<Timestamp>) {
     let inner = value.trim_start_matches('[').trim_end_matches(']');
-    inner.split_once("--").map_or((None, None), |(from, to)| (time(from), time(to)))
+    // Word processors make one dash of two.
+    let ends = ["--", "–", "—"].into_iter().find_map(|dash| inner.split_once(dash));
+    ends.map_or((None, None), |(from, to)| (time(from), time(to)))
 }
 
 /// Reads `YYYY-MM-DD HH:MM:SS[.mmm] UTC`. Another zone, or none, is no time we can use.
-fn time(value: &str) -> Option<Timestamp> {
+pub(super) fn time(value: &str) -> Option<Timestamp> {
     let (date, clock) = value.trim().strip_suffix(" UTC")?.trim_end().split_once(' ')?;
     format!("{date}T{}Z", clock.trim()).parse().ok()
 }
@@ -360,44 +324,6 @@ fn time(value: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use crate::parse::dsregcmd::parse;
-
-    #[test]
-    fn accounts_of_people_and_of_the_system() {
-        for (value, name, upn, service) in [
-            ("CORP\\ada, ada@example.com", "CORP\\ada", Some("ada@example.com"), false),
-            ("AzureAD\\AdaPilot, ada@example.com", "AzureAD\\AdaPilot", Some("ada@example.com"), false),
-            ("CORP\\ada", "CORP\\ada", None, false),
-            ("CORP\\ada,", "CORP\\ada", None, false),
-            ("ada@example.com", "ada@example.com", Some("ada@example.com"), false),
-            ("NT AUTHORITY\\SYSTEM", "NT AUTHORITY\\SYSTEM", None, true),
-            ("NT-AUTORIT\u{c4}T\\SYSTEM", "NT-AUTORIT\u{c4}T\\SYSTEM", None, true),
-            ("AUTORITE NT\\Syst\u{e8}me", "AUTORITE NT\\Syst\u{e8}me", None, true),
-            ("CORP\\PC-0417$, PC-0417$@corp.example", "CORP\\PC-0417$", Some("PC-0417$@corp.example"), true),
-            ("SYSTEM", "SYSTEM", None, true),
-            ("NT-CORP\\ada", "NT-CORP\\ada", None, false),
-        ] {
-            let account = Account::read(value).unwrap();
-            assert_eq!(account.name.as_str(), name);
-            assert_eq!(account.upn.as_ref().map(Text::as_str), upn, "{value}");
-            assert_eq!(account.is_service(), service, "{value}");
-        }
-        assert_eq!(Account::read(""), None);
-    }
-
-    #[test]
-    fn identities_compare_without_case() {
-        let account = Account::read("CORP\\ada, Ada@example.com").unwrap();
-        for (identity, same) in [
-            ("ada@EXAMPLE.com", true),
-            ("corp\\ADA", true),
-            ("ada", true),
-            ("ada@corp.example", false),
-            ("OTHER\\ada", false),
-            ("eve@example.com", false),
-        ] {
-            assert_eq!(account.is(identity), same, "{identity}");
-        }
-    }
 
     #[test]
     fn the_context_is_a_service_wherever_the_text_says_so() {
@@ -445,6 +371,72 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_the_device_and_its_recovery() {
+        let join = |text: &str| match parse(&format!("| Device State |\n AzureAdJoined : YES\n{text}")).unwrap().facts(None).join
+        {
+            Outcome::Observed(Evidence::JoinState(join)) => join,
+            other => panic!("{other:?}"),
+        };
+        let end = "\nFor more information, please visit x";
+        let thumbprint = "2F9A61C0B37D4485E1A0D96C5B7E3F2410AC8D51";
+        let failed = |text: &str| Some(KeySignTest::Failed(Text::cut(text)));
+        for (text, test, recovery) in [
+            ("| Diagnostic Data |\n KeySignTest : PASSED\n AadRecoveryEnabled : NO\n", Some(KeySignTest::Passed), Tristate::No),
+            (" KeySignTest: : PASSED\n| Ngc Prerequisite Check |\n AadRecoveryNeeded : YES\n", Some(KeySignTest::Passed), Tristate::Yes),
+            ("| Diagnostic Data |\n AadRecoveryNeeded : NO\n KeySignTest : MUST Run elevated to test.\n", Some(KeySignTest::NotElevated), Tristate::No),
+            ("| Diagnostic Data |\n KeySignTest : FAILED. Error: 0xd0048451\n", failed("FAILED. Error: 0xd0048451"), Tristate::NotShown),
+            ("| Diagnostic Data |\n KeySignTest : UNKNOWN\n AadRecoveryEnabled : ERROR\n", None, Tristate::Undetermined),
+            ("", None, Tristate::NotShown),
+        ] {
+            let found = join(&format!(" Thumbprint : {thumbprint}\n{text}{end}"));
+            assert_eq!((found.key_sign_test, found.recovery), (test, recovery), "{text}");
+            assert_eq!(found.device_certificate_thumbprint, Some(thumbprint.parse().unwrap()));
+        }
+        // The text ends before the section that would tell.
+        let cut = join(" DeviceAuthStatus : SUCCESS\n EnterpriseJoined : NO\n DomainJoined : YES\n| User State |\n");
+        assert_eq!((cut.key_sign_test, cut.recovery), (None, Tristate::Undetermined));
+    }
+
+    #[test]
+    fn device_authentication_by_its_words() {
+        for (value, expected) in [
+            ("SUCCESS", DeviceAuth::Success),
+            ("FAILED. Device is either disabled or deleted", DeviceAuth::DisabledOrDeleted),
+            ("FAILED. Device is either disabled or deleted.", DeviceAuth::DisabledOrDeleted),
+            ("FAILED. Error: 0xd000023c", DeviceAuth::TestFailed(Text::cut("FAILED. Error: 0xd000023c"))),
+            ("FAILED. ERROR", DeviceAuth::TestFailed(Text::cut("FAILED. ERROR"))),
+        ] {
+            assert_eq!(device_auth(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_account_of_the_session() {
+        let ngc = |text: &str| {
+            let text = format!("| User State |\n NgcSet : NO\n{text}| SSO State |\n");
+            match parse(&text).unwrap().facts(None).ngc {
+                Outcome::Observed(Evidence::Ngc(ngc)) => ngc,
+                other => panic!("{other:?}"),
+            }
+        };
+        for (text, set, error) in [
+            (" WamDefaultSet : YES\n", Tristate::Yes, None),
+            (" WamDefaultSet : NO\n", Tristate::No, None),
+            (" WamDefaultSet : ERROR\n", Tristate::Undetermined, Some("ERROR")),
+            (" WamDefaultSet : ERROR (0xd0020017)\n", Tristate::Undetermined, Some("ERROR (0xd0020017)")),
+            ("", Tristate::NotShown, None),
+        ] {
+            let found = ngc(text);
+            assert_eq!(found.wam_default_set, set, "{text}");
+            assert_eq!(found.wam_default_error.as_ref().map(Text::as_str), error, "{text}");
+        }
+        let found = ngc(" WorkplaceJoined : YES\n WorkAccountCount : 2\n");
+        assert_eq!((found.workplace_joined, found.work_accounts), (Tristate::Yes, Some(2)));
+        let found = ngc(" WorkAccountCount : two\n");
+        assert_eq!((found.workplace_joined, found.work_accounts), (Tristate::NotShown, None));
+    }
+
+    #[test]
     fn codes_with_and_without_parentheses() {
         for (value, code) in [
             ("ERROR 0xd0020017", Some("0xd0020017")),
@@ -464,8 +456,11 @@ mod tests {
             let observations = status.facts(None).into_observations(user, at, Origin::Capture);
             observations.iter().map(|observation| observation.key.kind).collect()
         };
-        assert_eq!(kinds(None), [Kind::JoinState]);
+        assert_eq!(kinds(None), [Kind::JoinState, Kind::RegistrationDiagnostics]);
         let sid = "S-1-5-21-1-2-3-1104".parse().unwrap();
-        assert_eq!(kinds(Some(&sid)), [Kind::JoinState, Kind::Prt, Kind::Ngc, Kind::NgcPrerequisites]);
+        assert_eq!(
+            kinds(Some(&sid)),
+            [Kind::JoinState, Kind::RegistrationDiagnostics, Kind::Prt, Kind::Ngc, Kind::NgcPrerequisites]
+        );
     }
 }

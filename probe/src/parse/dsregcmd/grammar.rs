@@ -4,17 +4,24 @@
 //! lenient about surroundings (prompts, quote marks, fences, indentation, line ends) and strict about what it joins:
 //! a line is only appended to a value that can have been wrapped.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
+use super::secrets::without_credentials;
+use super::surroundings::unwrapped;
+use super::words::{KEYS, PROSE_KEYS, PROXY_KEYS, is_known_title};
 use crate::parse::MAX_INPUT_BYTES;
 
-/// Most sections in one text; real ones have up to 14.
+/// Most outputs in one text.
+const MAX_OUTPUTS: usize = 64;
+/// Most sections in one output; real ones have up to 14.
 const MAX_SECTIONS: usize = 64;
 /// Most fields in one section; real ones have up to 25.
 const MAX_FIELDS: usize = 256;
 /// Longest value after joining wrapped lines, in bytes.
 const MAX_VALUE_BYTES: usize = 4096;
-/// Most lines kept that are no field.
+/// Most lines of one output kept that are no field.
 const MAX_UNPARSED: usize = 64;
 
 /// The column a console wraps at.
@@ -22,19 +29,8 @@ const CONSOLE_COLUMNS: usize = 80;
 /// The column at which values begin in builds since 1703: 26 for the key, 3 for ` : `.
 const VALUE_COLUMN: usize = 29;
 
-/// Titles of which at least one must stand in the text for it to be a status.
-const KNOWN_TITLES: &[&str] = &[
-    "Device State",
-    "Device Details",
-    "Tenant Details",
-    "User State",
-    "SSO State",
-    "Diagnostic Data",
-    "Ngc Prerequisite Check",
-];
-
-/// Fields whose value is prose that may be wrapped or hold line breaks.
-const PROSE_KEYS: &[&str] = &["Server Message", "Server Error Description"];
+/// The section that every output begins with.
+const FIRST_TITLE: &str = "Device State";
 
 /// A parsed status text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,7 +51,7 @@ pub enum Ending {
     LastField,
     /// With the console's next prompt.
     Prompt,
-    /// In no way that proves its end: something may have been cut off.
+    /// In no way that proves its end, or somebody left out a part of it: something may be missing.
     Open,
 }
 
@@ -73,7 +69,8 @@ pub struct Section {
     pub title: String,
     /// The fields in their order. A key may repeat.
     pub fields: Vec<Field>,
-    /// Whether the section is known to be whole: another one follows, a border closes it, or the text's end is proven.
+    /// Whether the section is known to be whole: another one follows, a border closes it, or the text's end is proven;
+    /// and nobody left out a part of it.
     pub complete: bool,
     /// Lines that are no field, as written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -90,6 +87,9 @@ pub struct Field {
     /// Whether the value was dropped because proxy settings may hold secrets.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub redacted: bool,
+    /// Whether the text may end within the value.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// Why a text is not a status.
@@ -106,9 +106,22 @@ pub enum InvalidStatus {
         /// The first line that is not blank, cut to 80 characters.
         found: String,
     },
-    /// `Device State` stands in it more than once, so facts of two runs would be mixed.
-    #[error("text holds more than one output of `dsregcmd /status` (expected one; the second begins at line {line})")]
+    /// Fields of the tool without a section, as a search through its output leaves them.
+    #[error(
+        "text shows `{key}` outside of any section (expected the whole output of `dsregcmd /status`: the same key stands \
+         in several sections)"
+    )]
+    OnlyFields {
+        /// The first known key.
+        key: &'static str,
+    },
+    /// `Device State` stands in it more than once, and one output was asked for.
+    #[error(
+        "text holds {found} outputs of `dsregcmd /status` (expected one; the second begins at line {line})"
+    )]
     SeveralOutputs {
+        /// How many outputs it holds.
+        found: usize,
         /// The line of the second `Device State`, from 1.
         line: usize,
     },
@@ -122,20 +135,55 @@ pub enum InvalidStatus {
     },
 }
 
-/// Parses a status text.
+/// Parses a text that holds one status.
 pub fn parse(text: &str) -> Result<Status, InvalidStatus> {
+    let mut outputs = read(text)?;
+    if let [_, second, ..] = outputs.as_slice() {
+        return Err(InvalidStatus::SeveralOutputs { found: outputs.len(), line: second.line });
+    }
+    // `read` gives at least one.
+    outputs.pop().map(|output| output.status).ok_or(InvalidStatus::Empty)
+}
+
+/// Parses a text that holds one status or more, such as a file that was appended to; at least one, in their order.
+pub fn parse_all(text: &str) -> Result<Vec<Status>, InvalidStatus> {
+    Ok(read(text)?.into_iter().map(|output| output.status).collect())
+}
+
+/// One output within a text.
+struct Output {
+    status: Status,
+    /// Where its first section begins, from 1.
+    line: usize,
+}
+
+/// All outputs of a text, at least one.
+fn read(text: &str) -> Result<Vec<Output>, InvalidStatus> {
     // Decoding can make a text up to three times as long as its bytes.
     if text.len() > 3 * MAX_INPUT_BYTES {
         return Err(InvalidStatus::TooMuch { what: "bytes", limit: 3 * MAX_INPUT_BYTES });
     }
+    let text = unwrapped(text);
     let mut reader = Reader::default();
     // A progress line is overwritten by a carriage return without a line feed, so each of the three ends a line.
-    for (index, raw) in text.split(['\n', '\r']).enumerate() {
-        reader.read_line(index, raw)?;
+    let mut number = 1;
+    let mut after_return = false;
+    for line in text.split_inclusive(['\n', '\r']) {
+        // The second half of a line end is no blank line.
+        if !(after_return && line == "\n") {
+            let bare = line.strip_suffix(['\n', '\r']);
+            reader.read_line(number, bare.unwrap_or(line), bare.is_none())?;
+        }
+        number += usize::from(line.ends_with('\n'));
+        after_return = line.ends_with('\r');
     }
-    let status = reader.finish();
-    if status.sections.iter().any(|section| KNOWN_TITLES.contains(&section.title.as_str())) {
-        return Ok(status);
+    reader.end_output();
+    let outputs = reader.outputs;
+    if !outputs.is_empty() {
+        return Ok(outputs);
+    }
+    if let Some(key) = reader.stray_key {
+        return Err(InvalidStatus::OnlyFields { key });
     }
     match text.lines().map(str::trim).find(|line| !line.is_empty()) {
         None => Err(InvalidStatus::Empty),
@@ -144,6 +192,7 @@ pub fn parse(text: &str) -> Result<Status, InvalidStatus> {
 }
 
 fn printable(line: &str, characters: usize) -> String {
+    let line = without_credentials(line);
     line.chars().take(characters).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -165,14 +214,22 @@ impl Status {
 }
 
 impl Section {
-    /// The value of the first field with that exact key; `None` where the field is not shown or was redacted.
+    /// The value of the first field with that exact key; `None` where the field is not shown, was redacted, or may have
+    /// lost its end.
     pub fn value(&self, key: &str) -> Option<&str> {
-        self.fields.iter().find(|field| field.key == key && !field.redacted).map(|field| field.value.as_str())
+        self.fields
+            .iter()
+            .find(|field| field.key == key && !field.redacted && !field.cut)
+            .map(|field| field.value.as_str())
     }
 }
 
 #[derive(Default)]
 struct Reader {
+    /// The outputs that ended.
+    outputs: Vec<Output>,
+    /// Where the current output begins.
+    line: usize,
     sections: Vec<Section>,
     /// The last field may be continued by the next line.
     may_wrap: Option<Wrap>,
@@ -180,6 +237,16 @@ struct Reader {
     unparsed: usize,
     /// The current section holds proxy settings: they may hold names and passwords, and no rule reads them.
     secret: bool,
+    /// Somebody left out a part of the output.
+    elided: bool,
+    /// The text ends without a line end, and its last line belongs to the last field.
+    cut: bool,
+    /// The line before was a border, and whether the section before was whole without it.
+    before_border: Option<bool>,
+    /// How far borders and titles are indented, in bytes: a whole text may be.
+    base: usize,
+    /// A known key that stands before any section.
+    stray_key: Option<&'static str>,
 }
 
 /// What the line before says about a continuation.
@@ -192,55 +259,101 @@ struct Wrap {
 }
 
 impl Reader {
-    fn read_line(&mut self, index: usize, raw: &str) -> Result<(), InvalidStatus> {
+    /// Reads a line. `is_cut` says that the text ends with it and without a line end.
+    fn read_line(&mut self, number: usize, raw: &str, is_cut: bool) -> Result<(), InvalidStatus> {
         let raw = unquote(raw);
         let line = raw.trim();
-        if title(line) == Some("Device State") && self.sections.iter().any(|section| section.title == "Device State") {
-            return Err(InvalidStatus::SeveralOutputs { line: index + 1 });
+        let title = title(line);
+        if title == Some(FIRST_TITLE) && self.has_begun() {
+            if self.outputs.len() + 1 == MAX_OUTPUTS {
+                return Err(InvalidStatus::TooMuch { what: "outputs", limit: MAX_OUTPUTS });
+            }
+            // The border above belongs to this output and closed nothing of the one before.
+            if let (Some(complete), Some(section)) = (self.before_border, self.sections.last_mut()) {
+                section.complete = complete;
+            }
+            self.end_output();
         }
         if self.ending.is_some() {
             return Ok(());
         }
+        let before_border = self.before_border.take();
         if line.is_empty() {
             self.may_wrap = None;
             return Ok(());
         }
+        let indent = raw.len() - raw.trim_start().len();
         if is_border(line) {
-            // A border after fields closes the section or opens the next: either way it is whole. Before any field it
-            // is the lower border of the title.
-            if let Some(section) = self.sections.last_mut() {
-                section.complete = !section.fields.is_empty();
-            }
-            self.may_wrap = None;
+            self.border(indent, before_border);
             return Ok(());
         }
-        if let Some(title) = title(line) {
-            if self.sections.len() == MAX_SECTIONS {
-                return Err(InvalidStatus::TooMuch { what: "sections", limit: MAX_SECTIONS });
-            }
-            if let Some(section) = self.sections.last_mut() {
-                section.complete = true;
-            }
-            self.secret = title.to_ascii_lowercase().contains("proxy");
-            self.sections.push(Section {
-                title: title.to_owned(),
-                fields: Vec::new(),
-                complete: false,
-                unparsed: Vec::new(),
-            });
-            self.may_wrap = None;
-            return Ok(());
+        if let Some(title) = title {
+            return self.title(number, indent, title);
         }
         // Prompts, notes and progress before the first section are none of our business.
-        let Some(section) = self.sections.last_mut() else { return Ok(()) };
+        if self.sections.is_empty() {
+            if self.stray_key.is_none() && self.outputs.is_empty() {
+                self.stray_key = split_field(line).and_then(|(key, _)| known_key(key));
+            }
+            return Ok(());
+        }
         if is_trailer(line) || is_prompt(line) {
             self.ending = Some(if is_trailer(line) { Ending::Trailer } else { Ending::Prompt });
+            return Ok(());
+        }
+        if is_interruption(line) {
+            self.ending = Some(Ending::Open);
             return Ok(());
         }
         if is_noise(line) {
             return Ok(());
         }
-        let indent = raw.len() - raw.trim_start().len();
+        self.field(line, indent.saturating_sub(self.base), is_cut)
+    }
+
+    /// Whether the current output has its first section. A heading above it that says the same is no output.
+    fn has_begun(&self) -> bool {
+        let begun = |section: &Section| section.title == FIRST_TITLE && !section.fields.is_empty();
+        self.sections.len() > 1 && self.sections.iter().any(|section| section.title == FIRST_TITLE)
+            || self.sections.first().is_some_and(begun)
+    }
+
+    /// A border after fields closes the section or opens the next: either way it is whole. Before any field it is the
+    /// lower border of the title.
+    fn border(&mut self, indent: usize, before_border: Option<bool>) {
+        self.base = indent;
+        if let Some(section) = self.sections.last_mut() {
+            self.before_border = Some(before_border.unwrap_or(section.complete));
+            section.complete = !section.fields.is_empty();
+        }
+        self.may_wrap = None;
+    }
+
+    fn title(&mut self, number: usize, indent: usize, title: &str) -> Result<(), InvalidStatus> {
+        if self.sections.len() == MAX_SECTIONS {
+            return Err(InvalidStatus::TooMuch { what: "sections", limit: MAX_SECTIONS });
+        }
+        if self.sections.last().is_some_and(|section| section.title == title && section.fields.is_empty()) {
+            self.sections.pop();
+        }
+        match self.sections.last_mut() {
+            Some(section) => section.complete = true,
+            None => self.line = number,
+        }
+        self.base = indent;
+        self.secret = title.to_ascii_lowercase().contains("proxy");
+        self.may_wrap = None;
+        self.sections.push(Section {
+            title: title.to_owned(),
+            fields: Vec::new(),
+            complete: false,
+            unparsed: Vec::new(),
+        });
+        Ok(())
+    }
+
+    fn field(&mut self, line: &str, indent: usize, is_cut: bool) -> Result<(), InvalidStatus> {
+        let Some(section) = self.sections.last_mut() else { return Ok(()) };
         if let Some(wrap) = self.may_wrap
             && let Some(field) = section.fields.last_mut()
             && continues(wrap, indent, line)
@@ -249,16 +362,21 @@ impl Reader {
                 if !wrap.full {
                     field.value.push(' ');
                 }
-                field.value.push_str(if wrap.full { raw.trim_end() } else { line });
+                field.value.push_str(line);
+                if let Cow::Owned(clean) = without_credentials(&field.value) {
+                    field.value = clean;
+                }
                 if field.value.len() > MAX_VALUE_BYTES {
                     return Err(InvalidStatus::TooMuch { what: "bytes in one value", limit: MAX_VALUE_BYTES });
                 }
             }
-            self.may_wrap = Some(Wrap { full: fills(raw, raw.chars().count()), indented: wrap.indented });
+            self.cut = is_cut;
+            self.may_wrap = Some(Wrap { full: line.chars().count() >= CONSOLE_COLUMNS, indented: wrap.indented });
             return Ok(());
         }
         self.may_wrap = None;
         let Some((key, value)) = split_field(line) else {
+            self.elided |= is_elision(line);
             // After a closing border a line without a key belongs to no section; a cut line keeps its place.
             if self.unparsed < MAX_UNPARSED && !self.secret {
                 section.unparsed.push(printable(line, 256));
@@ -272,36 +390,51 @@ impl Reader {
         if value.len() > MAX_VALUE_BYTES || key.len() > MAX_VALUE_BYTES {
             return Err(InvalidStatus::TooMuch { what: "bytes in one value", limit: MAX_VALUE_BYTES });
         }
-        let columns = raw.chars().count().max(VALUE_COLUMN + value.chars().count());
+        // A line that fills the console ends in the middle of a word; one that lacks a column ended with a blank.
+        let columns = (indent + line.chars().count()).max(VALUE_COLUMN + value.chars().count());
         if columns + 1 >= CONSOLE_COLUMNS || PROSE_KEYS.contains(&key) {
-            self.may_wrap = Some(Wrap { full: fills(raw, columns), indented: indent > 0 });
+            self.may_wrap = Some(Wrap { full: columns >= CONSOLE_COLUMNS, indented: indent > 0 });
         }
-        let value = if self.secret { String::new() } else { value.to_owned() };
-        section.fields.push(Field { key: key.to_owned(), value, redacted: self.secret });
+        self.cut = is_cut;
+        let redacted = self.secret || PROXY_KEYS.contains(&key);
+        let value = if redacted { String::new() } else { without_credentials(value).into_owned() };
+        section.fields.push(Field { key: key.to_owned(), value, redacted, cut: false });
         Ok(())
     }
 
-    fn finish(mut self) -> Status {
-        let ending = self.ending.unwrap_or_else(|| {
-            // Half a word would be a line that was cut, so the value must be one of the two.
-            let last_field = self.sections.last().and_then(|section| section.fields.last());
-            let whole = last_field.is_some_and(|field| {
-                field.key == "PreReqResult" && matches!(field.value.as_str(), "WillProvision" | "WillNotProvision")
-            });
-            if whole { Ending::LastField } else { Ending::Open }
-        });
-        if ending.is_proven()
-            && let Some(section) = self.sections.last_mut()
-        {
-            section.complete = true;
+    /// Ends the current output and makes ready for the next.
+    fn end_output(&mut self) {
+        let Self { outputs, line, sections, may_wrap, ending, elided, cut, stray_key, .. } = std::mem::take(self);
+        self.outputs = outputs;
+        self.stray_key = stray_key;
+        let mut status = Status { sections, ending: Ending::Open };
+        if !status.sections.iter().any(|section| is_known_title(&section.title)) {
+            return;
         }
-        Status { sections: self.sections, ending }
+        let last_field = status.sections.last().and_then(|section| section.fields.last());
+        // Half a word would be a line that was cut, so the value must be one of the two.
+        let ends_with_result = last_field.is_some_and(|field| {
+            field.key == "PreReqResult" && matches!(field.value.as_str(), "WillProvision" | "WillNotProvision")
+        });
+        if !elided {
+            status.ending = ending.unwrap_or(if ends_with_result { Ending::LastField } else { Ending::Open });
+        }
+        let proven = status.ending.is_proven();
+        if let Some(section) = status.sections.last_mut() {
+            section.complete |= proven;
+            // Without a line end the value may go on, and so may one that filled the console's line.
+            let may_go_on = cut || may_wrap.is_some_and(|wrap| wrap.full);
+            if let Some(field) = section.fields.last_mut() {
+                field.cut = may_go_on && !section.complete && !ends_with_result;
+            }
+        }
+        if elided {
+            for section in &mut status.sections {
+                section.complete &= !section.unparsed.iter().any(|line| is_elision(line));
+            }
+        }
+        self.outputs.push(Output { status, line });
     }
-}
-
-/// Whether a line ran into the console's edge in the middle of a word.
-fn fills(raw: &str, columns: usize) -> bool {
-    columns >= CONSOLE_COLUMNS && !raw.ends_with(' ')
 }
 
 /// Whether a line is the remainder of a wrapped value.
@@ -326,39 +459,83 @@ fn unquote(raw: &str) -> &str {
 fn is_border(line: &str) -> bool {
     line.strip_prefix('+')
         .and_then(|rest| rest.strip_suffix('+'))
-        .is_some_and(|dashes| !dashes.is_empty() && dashes.bytes().all(|b| b == b'-'))
+        // Word processors make one long dash of two.
+        .is_some_and(|dashes| !dashes.is_empty() && dashes.chars().all(|c| matches!(c, '-' | '–' | '—' | '─')))
 }
 
+/// The title in a line: between bars, or a known one whose bars were lost on the way.
 fn title(line: &str) -> Option<&str> {
-    let title = line.strip_prefix('|')?.strip_suffix('|')?.trim();
-    (!title.is_empty() && title.len() <= 128).then_some(title)
+    let bare = line.trim_matches('|').trim();
+    if line.len() > 1 && line.starts_with('|') && line.ends_with('|') {
+        return (!bare.is_empty() && bare.len() <= 128).then_some(bare);
+    }
+    is_known_title(bare).then_some(bare)
 }
 
 fn is_trailer(line: &str) -> bool {
     line.starts_with("For more information, please visit")
 }
 
-/// A prompt of `cmd` (`C:\Users\ada>`) or PowerShell (`PS C:\Users\ada> `).
+/// A prompt of `cmd` (`C:\Users\ada>`) or PowerShell (`PS C:\Users\ada> `, `[pc-0417]: PS C:\>`).
 fn is_prompt(line: &str) -> bool {
-    let path = line.strip_prefix("PS ").unwrap_or(line).as_bytes();
-    matches!(path, [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic()) && path.contains(&b'>')
-}
-
-/// Progress of the diagnostics and the fences of Markdown.
-fn is_noise(line: &str) -> bool {
-    line.starts_with("Waiting for Diagnostics Task") || line.starts_with("```") || line.starts_with("~~~")
-}
-
-/// Splits at the first ` : `. Values hold colons of their own (times, URLs, ports), so a bare one never splits.
-fn split_field(line: &str) -> Option<(&str, &str)> {
-    let (key, value) = match line.split_once(" : ") {
-        Some((key, value)) => (key, value),
-        None => (line.strip_suffix(" :")?, ""), // the trailing blank of an empty value was lost on the way
+    let line = match line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")) {
+        Some((_, rest)) if rest.starts_with("PS ") => rest,
+        _ => line,
     };
-    let key = key.trim();
+    let path = line.strip_prefix("PS ").unwrap_or(line).as_bytes();
+    line.starts_with("PS>")
+        || matches!(path, [drive, b':', b'\\', ..] | [b'\\', b'\\', drive, ..] if drive.is_ascii_alphanumeric())
+            && path.contains(&b'>')
+}
+
+/// The tool was stopped from the keyboard.
+fn is_interruption(line: &str) -> bool {
+    line.starts_with("^C")
+}
+
+/// Progress of the diagnostics, and the fences of Markdown and of trackers.
+fn is_noise(line: &str) -> bool {
+    const FENCES: &[&str] = &["{code}", "{noformat}", "[code]", "[/code]"];
+    line.starts_with("Waiting for Diagnostics Task")
+        || line.starts_with("```")
+        || line.starts_with("~~~")
+        || FENCES.contains(&line)
+}
+
+/// Whether somebody left out lines here: `...`, `[...]`, `<snip>`.
+fn is_elision(line: &str) -> bool {
+    let bare = line.trim_matches(|c: char| c.is_whitespace() || "[](){}<>-*_=".contains(c));
+    let dots = bare.chars().take_while(|c| matches!(c, '.' | '…' | '⋯')).count();
+    let word = bare.to_ascii_lowercase();
+    dots >= 3 || bare.starts_with(['…', '⋯']) || matches!(word.as_str(), "snip" | "snipped" | "cut" | "truncated" | "omitted")
+}
+
+/// Splits at the first colon between blanks. Values hold colons of their own (times, URLs, ports), so a bare one splits
+/// only behind a key that is known.
+fn split_field(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = match separator(line) {
+        Some(at) => (line[..at].trim_end(), line[at + 1..].trim_start()),
+        None => {
+            let (key, value) = line.split_once(':')?;
+            // Machine translation and web pages draw the colon to the key, or the value to the colon.
+            (known_key(key.trim_end())?, value.trim_start())
+        }
+    };
     // `KeySignTest: : PASSED` carries a second colon.
     let key = key.strip_suffix(':').unwrap_or(key).trim_end();
-    (!key.is_empty()).then_some((key, value.trim()))
+    (!key.is_empty()).then_some((key, value.trim_end()))
+}
+
+/// Where the first colon stands that has a blank before it and a blank or nothing behind it.
+fn separator(line: &str) -> Option<usize> {
+    let bytes = line.as_bytes();
+    let is_blank = |byte: u8| matches!(byte, b' ' | b'\t');
+    (1..bytes.len())
+        .find(|&at| bytes[at] == b':' && is_blank(bytes[at - 1]) && bytes.get(at + 1).is_none_or(|&next| is_blank(next)))
+}
+
+fn known_key(key: &str) -> Option<&'static str> {
+    KEYS.iter().find(|known| **known == key).copied()
 }
 
 #[cfg(test)]
@@ -385,6 +562,10 @@ mod tests {
             ("               Client Time : 2026-03-02 09:41:27.000 UTC", "Client Time", "2026-03-02 09:41:27.000 UTC"),
             ("> >     AzureAdJoined : NO", "AzureAdJoined", "NO"),
             ("\t  TenantName : Gr\u{fc}nwald\t", "TenantName", "Gr\u{fc}nwald"),
+            ("    AzureAdJoined: YES", "AzureAdJoined", "YES"),
+            ("    AzureAdJoined :YES", "AzureAdJoined", "YES"),
+            ("AzureAdJoined\t:\tYES", "AzureAdJoined", "YES"),
+            ("KeySignTest:: MUST Run elevated to test.", "KeySignTest", ": MUST Run elevated to test."),
         ] {
             assert_eq!(fields(line), [(key.to_owned(), value.to_owned())], "{line}");
         }
@@ -460,14 +641,95 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), error);
         }
+        let filtered = "             AzureAdJoined : YES\n              DomainJoined : YES\n";
+        assert_eq!(
+            parse(filtered).unwrap_err().to_string(),
+            "text shows `AzureAdJoined` outside of any section (expected the whole output of `dsregcmd /status`: the same \
+             key stands in several sections)"
+        );
+        let secret = parse("proxy http://ada:hunter2@proxy.corp.example:8080 in use").unwrap_err().to_string();
+        assert!(secret.contains("proxy.corp.example") && !secret.contains("hunter2"), "{secret}");
+    }
+
+    #[test]
+    fn each_output_of_a_text_is_a_status_of_its_own() {
+        let trailer = "\nFor more information, please visit https://www.microsoft.com/aadjerrors\n";
+        let again = DEVICE_STATE.replace("YES", "NO");
+        for (text, endings, complete) in [
+            (format!("{DEVICE_STATE}{trailer}{again}{trailer}"), [Ending::Trailer, Ending::Trailer], true),
+            (format!("{DEVICE_STATE}\nC:\\>dsregcmd /status\n{again}"), [Ending::Prompt, Ending::Open], true),
+            // The border of the second closes nothing of the first, which was cut.
+            (format!("{DEVICE_STATE}{again}"), [Ending::Open, Ending::Open], false),
+            (format!("{DEVICE_STATE}+---+\n{again}"), [Ending::Open, Ending::Open], false),
+        ] {
+            let found = parse_all(&text).unwrap();
+            let joined: Vec<_> = found.iter().map(|status| status.value(&[FIRST_TITLE], "AzureAdJoined")).collect();
+            assert_eq!(joined, [Some("YES"), Some("NO")], "{text}");
+            assert_eq!(found.iter().map(|status| status.ending).collect::<Vec<_>>(), endings, "{text}");
+            assert_eq!(found[0].is_complete(FIRST_TITLE), complete, "{text}");
+        }
         let twice = format!("{DEVICE_STATE}\n{DEVICE_STATE}");
-        assert_eq!(parse(&twice).unwrap_err(), InvalidStatus::SeveralOutputs { line: 8 });
+        assert_eq!(parse(&twice).unwrap_err(), InvalidStatus::SeveralOutputs { found: 2, line: 8 });
+        assert_eq!(parse_all(DEVICE_STATE).unwrap(), [parse(DEVICE_STATE).unwrap()]);
+        let many = DEVICE_STATE.repeat(MAX_OUTPUTS + 1);
+        assert_eq!(parse_all(&many).unwrap_err(), InvalidStatus::TooMuch { what: "outputs", limit: MAX_OUTPUTS });
+    }
+
+    #[test]
+    fn a_value_that_may_go_on_is_no_value() {
+        let long = format!("               SettingsUrl : https://{}\n", "a".repeat(43));
+        for (text, key, value) in [
+            ("  DeviceAuthStatus : SUCC".to_owned(), "DeviceAuthStatus", None),
+            ("  DeviceAuthStatus : SUCCESS\n".to_owned(), "DeviceAuthStatus", Some("SUCCESS")),
+            ("  DeviceAuthStatus : SUCCESS\n     Idp".to_owned(), "DeviceAuthStatus", Some("SUCCESS")),
+            ("  Server Message : one\ntwo".to_owned(), "Server Message", None),
+            ("  Server Message : one\ntwo\n".to_owned(), "Server Message", Some("one two")),
+            (long, "SettingsUrl", None),
+        ] {
+            let status = parse(&format!("{DEVICE_STATE}{text}")).unwrap();
+            let section = status.section(FIRST_TITLE).unwrap();
+            assert_eq!(section.value(key), value, "{text}");
+            assert!(section.fields.iter().any(|field| field.key == key), "the field itself is kept: {text}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_left_out_is_not_absent() {
+        let ngc = "+---+\n| Ngc Prerequisite Check |\n+---+\n PreReqResult : WillProvision\n";
+        for mark in ["...", "[...]", "(…)", "<snip>", "-- snip --", "…省略"] {
+            let status = parse(&format!("{DEVICE_STATE}{mark}\n{ngc}")).unwrap();
+            assert_eq!(status.ending, Ending::Open, "{mark}");
+            assert!(!status.is_complete(FIRST_TITLE), "{mark}");
+            assert!(status.is_complete("Ngc Prerequisite Check") || !status.ending.is_proven(), "{mark}");
+        }
+        let status = parse(&format!("{DEVICE_STATE}a note\n{ngc}")).unwrap();
+        assert!(status.is_complete(FIRST_TITLE) && status.ending == Ending::LastField);
+    }
+
+    #[test]
+    fn titles_without_their_bars() {
+        let text = "Device State\n  AzureAdJoined      : NO\n\nSSO State\n  AzureAdPrt         : NO\nWork Account 2\n a : b\n";
+        let status = parse(text).unwrap();
+        let titles: Vec<_> = status.sections.iter().map(|section| section.title.as_str()).collect();
+        assert_eq!(titles, ["Device State", "SSO State", "Work Account 2"]);
+        assert_eq!(status.value(&["SSO State"], "AzureAdPrt"), Some("NO"));
+        assert!(parse("Some State\n  AzureAdJoined : NO\n").is_err());
+    }
+
+    #[test]
+    fn a_text_that_is_indented_as_a_whole_wraps_all_the_same() {
+        let long = format!("                   SettingsUrl : https://{}", "a".repeat(43));
+        let text = format!("    +---+\n    | Tenant Details |\n    +---+\n\n{long}\n    bcd\n         Idp : x\n");
+        let status = parse(&text).unwrap();
+        let expected = format!("https://{}bcd", "a".repeat(43));
+        assert_eq!(status.value(&["Tenant Details"], "SettingsUrl"), Some(expected.as_str()));
+        assert_eq!(status.value(&["Tenant Details"], "Idp"), Some("x"));
     }
 
     #[test]
     fn bounds_hold() {
         let many_fields = "a : b\n".repeat(MAX_FIELDS + 1);
-        let many_sections = "| A |\n".repeat(MAX_SECTIONS + 1);
+        let many_sections: String = (0..=MAX_SECTIONS).map(|n| format!("| A{n} |\n")).collect();
         let long_value = format!("Server Message : {}\n{}", "x".repeat(4000), "y".repeat(200));
         for (text, what) in
             [(many_fields, "fields in one section"), (many_sections, "sections"), (long_value, "bytes in one value")]
