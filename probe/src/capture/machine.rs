@@ -344,11 +344,15 @@ impl Loader<'_> {
         file: &RawFile,
         taken_at: Timestamp,
     ) -> Result<Vec<(Facts, Option<Sid>, Timestamp)>, String> {
-        let mut machines: Vec<String> = facts.iter().filter_map(|facts| short_name(facts.device_name.as_ref())).collect();
+        let mut machines: Vec<String> =
+            facts.iter().filter_map(|facts| short_name(facts.device_name.as_ref())).collect();
         machines.sort_unstable();
         machines.dedup();
         if machines.len() > 1 {
-            return Err(format!("it holds outputs of several machines (`{}`): give each its folder", machines.join("`, `")));
+            return Err(format!(
+                "it holds outputs of several machines (`{}`): give each its folder",
+                machines.join("`, `")
+            ));
         }
         let mut accounts: Vec<String> =
             facts.iter().filter_map(|facts| Some(facts.account.as_ref()?.name.as_str().to_lowercase())).collect();

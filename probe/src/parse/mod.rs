@@ -159,10 +159,8 @@ pub fn inspect_at(kind: InputKind, bytes: &[u8], now: Timestamp) -> Result<Value
                 let facts = status.facts(None);
                 json!({ "encoding": decoded.encoding, "facts": facts, "status": status })
             } else {
-                let outputs: Vec<Value> = outputs
-                    .iter()
-                    .map(|status| json!({ "facts": status.facts(None), "status": status }))
-                    .collect();
+                let outputs: Vec<Value> =
+                    outputs.iter().map(|status| json!({ "facts": status.facts(None), "status": status })).collect();
                 json!({ "encoding": decoded.encoding, "outputs": outputs })
             }
         }

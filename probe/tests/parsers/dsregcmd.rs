@@ -5,7 +5,8 @@ use std::fs;
 use std::sync::LazyLock;
 
 use muster_evidence::{
-    DeviceAuth, Evidence, JoinState, KeySignTest, Ngc, NgcPrerequisites, Outcome, Prt, RegistrationDiagnostics, Tristate,
+    DeviceAuth, Evidence, JoinState, KeySignTest, Ngc, NgcPrerequisites, Outcome, Prt, RegistrationDiagnostics,
+    Tristate,
 };
 use muster_probe::parse::dsregcmd::{self, Ending, Facts, Status};
 use muster_probe::parse::text::{self, CodePage};
@@ -116,7 +117,8 @@ fn join_text(join: &JoinState) -> String {
         or_dash(join.tenant_id),
         or_dash(join.device_id),
         flag(join.tpm_protected),
-        join.device_certificate_thumbprint.map_or_else(|| "-".to_owned(), |thumbprint| thumbprint.to_string()[..8].to_owned()),
+        join.device_certificate_thumbprint
+            .map_or_else(|| "-".to_owned(), |thumbprint| thumbprint.to_string()[..8].to_owned()),
         or_dash(join.device_certificate_not_before),
         or_dash(join.device_certificate_not_after),
         flag(join.recovery),
@@ -295,7 +297,10 @@ fn a_code_page_that_is_told_gives_the_names_and_one_that_is_not_gives_the_facts(
 fn every_output_of_a_file_is_given() {
     let outputs = |file: &str| {
         let decoded = text::decode(&fixture(&format!("dsregcmd/{file}.txt"))).unwrap();
-        assert!(matches!(dsregcmd::parse(&decoded.text), Err(dsregcmd::InvalidStatus::SeveralOutputs { found: 2, .. })));
+        assert!(matches!(
+            dsregcmd::parse(&decoded.text),
+            Err(dsregcmd::InvalidStatus::SeveralOutputs { found: 2, .. })
+        ));
         dsregcmd::parse_all(&decoded.text).unwrap()
     };
     let whole = plain();
@@ -381,7 +386,9 @@ fn a_cut_anywhere_never_makes_a_fact_of_what_is_missing() {
 /// A text that went through something, by the number of what it was.
 fn gone_through(text: &str, how: u8, amount: usize) -> String {
     let lines = || text.lines();
-    let each = |form: &dyn Fn(usize, &str) -> String| lines().enumerate().map(|(n, line)| form(n, line) + "\n").collect::<String>();
+    let each = |form: &dyn Fn(usize, &str) -> String| {
+        lines().enumerate().map(|(n, line)| form(n, line) + "\n").collect::<String>()
+    };
     match how {
         0 => each(&|_, line| format!("{}{line}", " ".repeat(amount))),
         1 => each(&|_, line| format!("{}{line}", "> ".repeat(amount % 4))),

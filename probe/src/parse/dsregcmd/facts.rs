@@ -183,9 +183,7 @@ impl Status {
                 _ => CanReset::Unknown,
             }),
             wam_default_set: self.flag(USER_STATE, "WamDefaultSet"),
-            wam_default_error: value("WamDefaultSet")
-                .filter(|word| !matches!(*word, "YES" | "NO" | ""))
-                .map(Text::cut),
+            wam_default_error: value("WamDefaultSet").filter(|word| !matches!(*word, "YES" | "NO" | "")).map(Text::cut),
             workplace_joined: self.flag(USER_STATE, "WorkplaceJoined"),
             work_accounts: value("WorkAccountCount").and_then(|count| count.parse().ok()),
         }))
@@ -372,7 +370,10 @@ mod tests {
 
     #[test]
     fn the_key_of_the_device_and_its_recovery() {
-        let join = |text: &str| match parse(&format!("| Device State |\n AzureAdJoined : YES\n{text}")).unwrap().facts(None).join
+        let join = |text: &str| match parse(&format!("| Device State |\n AzureAdJoined : YES\n{text}"))
+            .unwrap()
+            .facts(None)
+            .join
         {
             Outcome::Observed(Evidence::JoinState(join)) => join,
             other => panic!("{other:?}"),
@@ -381,11 +382,31 @@ mod tests {
         let thumbprint = "2F9A61C0B37D4485E1A0D96C5B7E3F2410AC8D51";
         let failed = |text: &str| Some(KeySignTest::Failed(Text::cut(text)));
         for (text, test, recovery) in [
-            ("| Diagnostic Data |\n KeySignTest : PASSED\n AadRecoveryEnabled : NO\n", Some(KeySignTest::Passed), Tristate::No),
-            (" KeySignTest: : PASSED\n| Ngc Prerequisite Check |\n AadRecoveryNeeded : YES\n", Some(KeySignTest::Passed), Tristate::Yes),
-            ("| Diagnostic Data |\n AadRecoveryNeeded : NO\n KeySignTest : MUST Run elevated to test.\n", Some(KeySignTest::NotElevated), Tristate::No),
-            ("| Diagnostic Data |\n KeySignTest : FAILED. Error: 0xd0048451\n", failed("FAILED. Error: 0xd0048451"), Tristate::NotShown),
-            ("| Diagnostic Data |\n KeySignTest : UNKNOWN\n AadRecoveryEnabled : ERROR\n", None, Tristate::Undetermined),
+            (
+                "| Diagnostic Data |\n KeySignTest : PASSED\n AadRecoveryEnabled : NO\n",
+                Some(KeySignTest::Passed),
+                Tristate::No,
+            ),
+            (
+                " KeySignTest: : PASSED\n| Ngc Prerequisite Check |\n AadRecoveryNeeded : YES\n",
+                Some(KeySignTest::Passed),
+                Tristate::Yes,
+            ),
+            (
+                "| Diagnostic Data |\n AadRecoveryNeeded : NO\n KeySignTest : MUST Run elevated to test.\n",
+                Some(KeySignTest::NotElevated),
+                Tristate::No,
+            ),
+            (
+                "| Diagnostic Data |\n KeySignTest : FAILED. Error: 0xd0048451\n",
+                failed("FAILED. Error: 0xd0048451"),
+                Tristate::NotShown,
+            ),
+            (
+                "| Diagnostic Data |\n KeySignTest : UNKNOWN\n AadRecoveryEnabled : ERROR\n",
+                None,
+                Tristate::Undetermined,
+            ),
             ("", None, Tristate::NotShown),
         ] {
             let found = join(&format!(" Thumbprint : {thumbprint}\n{text}{end}"));

@@ -116,9 +116,7 @@ pub enum InvalidStatus {
         key: &'static str,
     },
     /// `Device State` stands in it more than once, and one output was asked for.
-    #[error(
-        "text holds {found} outputs of `dsregcmd /status` (expected one; the second begins at line {line})"
-    )]
+    #[error("text holds {found} outputs of `dsregcmd /status` (expected one; the second begins at line {line})")]
     SeveralOutputs {
         /// How many outputs it holds.
         found: usize,
@@ -507,7 +505,9 @@ fn is_elision(line: &str) -> bool {
     let bare = line.trim_matches(|c: char| c.is_whitespace() || "[](){}<>-*_=".contains(c));
     let dots = bare.chars().take_while(|c| matches!(c, '.' | '…' | '⋯')).count();
     let word = bare.to_ascii_lowercase();
-    dots >= 3 || bare.starts_with(['…', '⋯']) || matches!(word.as_str(), "snip" | "snipped" | "cut" | "truncated" | "omitted")
+    dots >= 3
+        || bare.starts_with(['…', '⋯'])
+        || matches!(word.as_str(), "snip" | "snipped" | "cut" | "truncated" | "omitted")
 }
 
 /// Splits at the first colon between blanks. Values hold colons of their own (times, URLs, ports), so a bare one splits
@@ -530,8 +530,9 @@ fn split_field(line: &str) -> Option<(&str, &str)> {
 fn separator(line: &str) -> Option<usize> {
     let bytes = line.as_bytes();
     let is_blank = |byte: u8| matches!(byte, b' ' | b'\t');
-    (1..bytes.len())
-        .find(|&at| bytes[at] == b':' && is_blank(bytes[at - 1]) && bytes.get(at + 1).is_none_or(|&next| is_blank(next)))
+    (1..bytes.len()).find(|&at| {
+        bytes[at] == b':' && is_blank(bytes[at - 1]) && bytes.get(at + 1).is_none_or(|&next| is_blank(next))
+    })
 }
 
 fn known_key(key: &str) -> Option<&'static str> {
@@ -708,7 +709,8 @@ mod tests {
 
     #[test]
     fn titles_without_their_bars() {
-        let text = "Device State\n  AzureAdJoined      : NO\n\nSSO State\n  AzureAdPrt         : NO\nWork Account 2\n a : b\n";
+        let text =
+            "Device State\n  AzureAdJoined      : NO\n\nSSO State\n  AzureAdPrt         : NO\nWork Account 2\n a : b\n";
         let status = parse(text).unwrap();
         let titles: Vec<_> = status.sections.iter().map(|section| section.title.as_str()).collect();
         assert_eq!(titles, ["Device State", "SSO State", "Work Account 2"]);

@@ -15,7 +15,9 @@ pub(super) fn without_credentials(text: &str) -> Cow<'_, str> {
         clean.push_str(before);
         // A password may hold any sign but those that end an authority, though people forget to encode them: all up to
         // the last `@` before a blank belongs to it.
-        let end = after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | ';' | ',')).unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | ';' | ','))
+            .unwrap_or(after.len());
         let word = &after[..end];
         let authority = word.find(['/', '?', '#']).unwrap_or(word.len());
         let credentials = match word[..authority].rfind('@') {

@@ -7,9 +7,42 @@ use std::borrow::Cow;
 
 /// Elements whose tags are taken away. Anything else in angle brackets may be somebody's placeholder for a value.
 const ELEMENTS: &[&str] = &[
-    "a", "b", "blockquote", "body", "br", "code", "div", "em", "font", "h1", "h2", "h3", "h4", "head", "hr", "html", "i",
-    "li", "meta", "o:p", "ol", "p", "pre", "s", "small", "span", "strong", "table", "tbody", "td", "th", "title", "tr", "tt",
-    "u", "ul",
+    "a",
+    "b",
+    "blockquote",
+    "body",
+    "br",
+    "code",
+    "div",
+    "em",
+    "font",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "head",
+    "hr",
+    "html",
+    "i",
+    "li",
+    "meta",
+    "o:p",
+    "ol",
+    "p",
+    "pre",
+    "s",
+    "small",
+    "span",
+    "strong",
+    "table",
+    "tbody",
+    "td",
+    "th",
+    "title",
+    "tr",
+    "tt",
+    "u",
+    "ul",
 ];
 
 /// Elements that begin or end a line.
@@ -132,7 +165,8 @@ fn decoration(text: &str) -> Option<Decoration> {
 fn border(line: &str) -> Option<(&str, &str)> {
     let at = line.find("+--")?;
     let border = line[at..].trim_end();
-    let whole = border.len() > 8 && border.ends_with('+') && border[1..border.len() - 1].bytes().all(|byte| byte == b'-');
+    let whole =
+        border.len() > 8 && border.ends_with('+') && border[1..border.len() - 1].bytes().all(|byte| byte == b'-');
     (whole && at <= MAX_DECORATION).then(|| line.split_at(at))
 }
 
@@ -182,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_text_without_surroundings_is_not_copied() {
-        for text in ["+----------+\n| Device State |\n", "TenantName : Grünwald & Söhne <AG>\n", "> +--------+\n", ""] {
+        for text in ["+----------+\n| Device State |\n", "TenantName : Grünwald & Söhne <AG>\n", "> +--------+\n", ""]
+        {
             assert!(matches!(unwrapped(text), Cow::Borrowed(found) if found == text), "{text}");
         }
     }

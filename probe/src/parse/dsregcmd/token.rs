@@ -146,7 +146,10 @@ mod tests {
         let acquire = block("AcquirePrtDiagnostics", "2026-03-02 09:00:00 UTC", "0xc000006d", "ada@example.com");
         let refresh = block("RefreshPrtDiagnostics", "2026-03-02 10:00:00 UTC", "0xc000023c", "ada@example.com");
         let others = block("RefreshPrtDiagnostics", "2026-03-02 11:00:00 UTC", "0xc00000d0", "eve@example.com");
-        let adfs = format!(" EnterprisePrt : NO\n{}", block("AcquirePrtDiagnostics", "2026-03-02 12:00:00 UTC", "0xc00484c0", "ada@example.com"));
+        let adfs = format!(
+            " EnterprisePrt : NO\n{}",
+            block("AcquirePrtDiagnostics", "2026-03-02 12:00:00 UTC", "0xc00484c0", "ada@example.com")
+        );
         let code = |text: String| attempt(&text, ADA).map(|(code, _)| code);
         assert_eq!(code(format!("{head}{acquire}{refresh}")).as_deref(), Some("0xc000023c"));
         assert_eq!(code(format!("{head}{refresh}{acquire}")).as_deref(), Some("0xc000023c"));

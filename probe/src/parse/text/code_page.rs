@@ -5,8 +5,8 @@
 use std::fmt;
 
 use encoding_rs::{
-    BIG5, EUC_KR, Encoding, GBK, IBM866, SHIFT_JIS, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253,
-    WINDOWS_1254, WINDOWS_1255, WINDOWS_1256, WINDOWS_1257, WINDOWS_1258, WINDOWS_874,
+    BIG5, EUC_KR, Encoding, GBK, IBM866, SHIFT_JIS, WINDOWS_874, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252,
+    WINDOWS_1253, WINDOWS_1254, WINDOWS_1255, WINDOWS_1256, WINDOWS_1257, WINDOWS_1258,
 };
 
 /// A code page that this build knows, by Windows' number of it.
@@ -28,8 +28,8 @@ impl CodePage {
     pub const WESTERN_ANSI: Self = Self(1252);
     /// Every page, by number.
     pub const ALL: &'static [u16] = &[
-        437, 737, 775, 850, 852, 857, 858, 862, 866, 874, 932, 936, 949, 950, 1250, 1251, 1252, 1253, 1254, 1255, 1256, 1257,
-        1258,
+        437, 737, 775, 850, 852, 857, 858, 862, 866, 874, 932, 936, 949, 950, 1250, 1251, 1252, 1253, 1254, 1255, 1256,
+        1257, 1258,
     ];
 
     /// The page of that number, such as `GetOEMCP` and `chcp` give; `None` where this build does not know it.
