@@ -62,7 +62,7 @@ fn endpoint(choices: &Choices) -> Host {
         domain_joined: if join % 7 == 0 { Tristate::No } else { Tristate::Yes },
         device_auth: [Some(DeviceAuth::Success), Some(DeviceAuth::DisabledOrDeleted), None][usize::from(auth % 3)]
             .clone(),
-        ..fixture::hybrid()
+        ..fixture::people::joined()
     };
     host = host.with(Evidence::JoinState(join));
     for sid in [person(who % 5), person(who / 5 % 5)] {

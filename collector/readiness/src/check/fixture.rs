@@ -243,7 +243,6 @@ impl Host {
         Self::endpoint()
             .complete()
             .complete_for(&ada())
-            .with(Evidence::JoinState(hybrid()))
             .user(Evidence::Prt(prt()), Context::UserSession)
             .user(Evidence::Ngc(ngc(Tristate::Yes)), Context::UserSession)
             .user(Evidence::KeyRegistration(registration(registered_at)), Context::Service)

@@ -26,11 +26,12 @@ mod prereq;
 mod prt;
 mod site;
 mod sync;
+mod tenant;
 mod tpm;
 mod user;
 
 pub use self::page::{Page, index_markdown, page_markdown};
-pub use self::prereq::ngc::{REMOTE_SESSION, keeps_last_verdict};
+pub use self::prereq::steps::{REMOTE_SESSION, keeps_last_verdict};
 
 /// Every check, in the order people see them.
 pub const CHECKS: &[&dyn Check] = &[
@@ -45,10 +46,23 @@ pub const CHECKS: &[&dyn Check] = &[
     &os::client_build::ClientBuild,
     &os::client_known_bad::ClientKnownBad,
     &join::kind::JoinType,
+    &join::tenant_match::TenantMatch,
+    &join::device_key::DeviceKey,
     &join::device_auth::DeviceAuthentication,
+    &join::cert_validity::DeviceCertificateValidity,
+    &join::registration_diagnostics::RegistrationDiagnosis,
+    &join::workplace_residue::WorkplaceResidue,
     &prt::present::PrtPresent,
+    &prt::fresh::PrtFresh,
+    &prt::onprem_tgt::PrtOnPremTgt,
     &user::ngc_set::NgcSet,
+    &user::can_reset::PinReset,
+    &user::wam_default::WamDefault,
+    &user::convenience_pin::ConveniencePin,
+    &user::upn_drift::UpnDrift,
     &prereq::ngc::NgcPrerequisiteCheck,
+    &prereq::event::ProvisioningEventCheck,
+    &prereq::session_not_remote::SessionNotRemote,
     &policy::enabled::PolicyEnabled,
     &policy::post_logon::PostLogon,
     &policy::require_security_device::RequireSecurityDevice,
@@ -57,7 +71,10 @@ pub const CHECKS: &[&dyn Check] = &[
     &policy::pin_complexity::PinComplexityCheck,
     &policy::biometrics::Biometrics,
     &policy::gpo_mdm_conflict::GpoMdmConflict,
+    &net::dc_line_of_sight::DcLineOfSight,
+    &net::entra_endpoints::EntraEndpoints,
     &net::time_skew::TimeSkew,
+    &pki::root_trusted::RootTrusted,
     &pki::ntauth::NtAuth,
     &dc::os_version::DcOsVersion,
     &dc::known_bad_build::KnownBadDcBuild,
@@ -80,6 +97,7 @@ pub const CHECKS: &[&dyn Check] = &[
     &dc::replication::InboundReplication,
     &sync::key_state::KeySyncState,
     &site::coverage::SiteCoverage,
+    &tenant::quota::Quota,
 ];
 
 /// The id of the check that says how much of a site is seen.

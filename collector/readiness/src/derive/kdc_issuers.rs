@@ -3,11 +3,12 @@
 //! A controller tells of its own certificate, an endpoint of its own stores; only together do they say whether a
 //! sign-in can succeed. So what a controller needs is derived once, from its facts, and kept with its site.
 
-use muster_evidence::{HostName, Thumbprint, Timestamp};
+use muster_evidence::{HostName, Kind, Thumbprint, Timestamp};
 
 use super::capability::Capability;
 use super::kdc_certificate::{KdcCertificate, kdc_certificate};
-use crate::{Facts, KdcIssuers, SiteFacts};
+use crate::check::answer::words;
+use crate::{Facts, Gap, KdcIssuers, SiteFacts};
 
 /// Who stands above the certificate that a controller's KDC would select; `None` where it selects none, or which one it
 /// selects is not known.
@@ -34,18 +35,14 @@ pub enum Trust<'a> {
         needed_by: &'a HostName,
     },
     /// What a controller needs is not known, or the list of the store was cut.
-    Unknown {
-        /// Which evidence is missing.
-        missing: &'static str,
-        /// The controller of which it is missing; `None` where it concerns the store or all of them.
-        of: Option<&'a HostName>,
-    },
+    Unknown(Gap),
 }
 
 /// Compares a store with what the capable controllers of a site need. What is lacking for certain decides before what
 /// is not known.
 pub fn trust<'a>(
     site: &'a SiteFacts,
+    store: Kind,
     needs: impl Fn(&KdcIssuers) -> Option<Thumbprint>,
     holds: impl Fn(&Thumbprint) -> Option<bool>,
 ) -> Trust<'a> {
@@ -54,25 +51,39 @@ pub fn trust<'a>(
     for dc in site.dcs.iter().filter(|dc| dc.capability == Capability::Capable) {
         capable += 1;
         let Some(thumbprint) = dc.kdc_issuers.as_ref().and_then(&needs) else {
-            unknown.get_or_insert(("who stands above the KDC's certificate", Some(&dc.host)));
+            unknown.get_or_insert((dc, Doubt::OfController));
             continue;
         };
         match holds(&thumbprint) {
             Some(true) => {}
             Some(false) => return Trust::Lacks { thumbprint, needed_by: &dc.host },
             None => {
-                unknown.get_or_insert(("the whole of the store, of which only a part is told", None));
+                unknown.get_or_insert((dc, Doubt::OfStore));
             }
         }
     }
+    let gap = |missing: &'static str, why: String| Trust::Unknown(Gap { missing: missing.into(), why: why.into() });
     match unknown {
-        Some((missing, of)) => Trust::Unknown { missing, of },
-        None if capable == 0 => Trust::Unknown {
-            missing: "the KDC certificates of the site, of which no capable controller has told",
-            of: None,
-        },
+        Some((dc, Doubt::OfController)) => {
+            gap("the certificates of the site's KDCs", format!("who stands above that of `{}` is not known", dc.host))
+        }
+        Some((dc, Doubt::OfStore)) => {
+            gap(words(store), format!("only a part of the store is told, and what `{}` needs is not in it", dc.host))
+        }
+        None if capable == 0 => gap(
+            "the certificates of the site's KDCs",
+            "no capable domain controller of the site has told of its own".to_owned(),
+        ),
         None => Trust::Complete,
     }
+}
+
+/// Why it is not known whether a store holds what a controller needs.
+enum Doubt {
+    /// What it needs is not known.
+    OfController,
+    /// The store was told in part.
+    OfStore,
 }
 
 #[cfg(test)]
@@ -107,22 +118,22 @@ mod tests {
             (vec![capable("dc1", Some(ROOT)), old()], "complete"),
             (vec![capable("dc1", Some(ROOT)), capable("dc2", Some(OTHER))], "dc2 lacks 08"),
             (vec![capable("dc1", None), capable("dc2", Some(OTHER))], "dc2 lacks 08"),
-            (vec![capable("dc1", None), capable("dc2", Some(ROOT))], "unknown of dc1"),
-            (vec![old()], "unknown"),
-            (vec![], "unknown"),
+            (vec![capable("dc1", None), capable("dc2", Some(ROOT))], "who stands above that of `dc1` is not known"),
+            (vec![old()], "no capable domain controller of the site has told of its own"),
+            (vec![], "no capable domain controller of the site has told of its own"),
         ];
         for (dcs, expected) in cases {
             let facts = SiteFacts { dcs, ..SiteFacts::unknown(Some(site())) };
-            let found = match trust(&facts, |issuers| issuers.root, held) {
+            let found = match trust(&facts, Kind::RootStore, |issuers| issuers.root, held) {
                 Trust::Complete => "complete".to_owned(),
                 Trust::Lacks { thumbprint, needed_by } => format!("{needed_by} lacks {:02x}", thumbprint.0[0]),
-                Trust::Unknown { of: Some(host), .. } => format!("unknown of {host}"),
-                Trust::Unknown { of: None, .. } => "unknown".to_owned(),
+                Trust::Unknown(gap) => gap.why.into_owned(),
             };
             assert_eq!(found, expected);
         }
         let facts = SiteFacts { dcs: vec![capable("dc1", Some(OTHER))], ..SiteFacts::unknown(Some(site())) };
-        assert!(matches!(trust(&facts, |issuers| issuers.root, |_| None), Trust::Unknown { of: None, .. }));
+        let cut = trust(&facts, Kind::RootStore, |issuers| issuers.root, |_| None);
+        assert!(matches!(cut, Trust::Unknown(gap) if gap.missing == "the store of roots"));
     }
 
     #[test]

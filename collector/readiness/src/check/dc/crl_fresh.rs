@@ -4,16 +4,19 @@
 //! distribution points that stand in one certificate are alternatives. How lists are judged is in `derive::revocation`,
 //! for endpoints too, which fetch the lists of their site's controllers.
 
-use muster_evidence::{Certificate, DistributionPoint, Kind, Revocation, RevocationLists, Timestamp};
+use muster_evidence::{Certificate, DistributionPoint, JoinKind, Kind, Revocation, RevocationLists, Timestamp};
 
-use super::kdc::{absent, judge_selected};
-use crate::check::answer::{Answer, Look, finding, look_at};
+use super::kdc::{absent, is_domain_controller, judge_selected};
+use crate::check::answer::{Answer, Look, finding, judge_endpoint, look_at};
 use crate::check::{Page, Scope, Severity};
 use crate::derive::kdc_certificate::Selection;
 use crate::derive::revocation::judge_points;
 use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
 
 pub(in crate::check) struct CrlFresh;
+
+/// The reason of endpoints that read the lists from the directory, or that sign in nowhere by key.
+const IN_DOMAIN: &str = "judged on machines joined to Entra ID only";
 
 impl Check for CrlFresh {
     fn id(&self) -> &'static str {
@@ -25,7 +28,7 @@ impl Check for CrlFresh {
     }
 
     fn scope(&self) -> Scope {
-        Scope::DomainController
+        Scope::Machine
     }
 
     fn severity(&self) -> Severity {
@@ -33,6 +36,10 @@ impl Check for CrlFresh {
     }
 
     fn freshness(&self) -> Freshness {
+        Freshness::Endpoint
+    }
+
+    fn freshness_on_dc(&self) -> Freshness {
         Freshness::DomainController
     }
 
@@ -43,6 +50,7 @@ impl Check for CrlFresh {
             Kind::Certificate,
             Kind::OperatingSystem,
             Kind::DomainController,
+            Kind::JoinState,
         ]
     }
 
@@ -55,7 +63,8 @@ impl Check for CrlFresh {
             evidence: "What the machine got when it asked the distribution points of the certificate that the KDC would \
                        select, base and delta lists, with their dates: `thisUpdate`, `nextUpdate` and, from Microsoft's \
                        CAs, Next CRL Publish.",
-            threshold: "For base and delta each: fetched and before `nextUpdate`: ready. Next CRL Publish has passed and \
+            threshold: "Judged on domain controllers, and on endpoints that are joined to Entra ID only, which cannot \
+                        read the lists from the directory; on other endpoints not applicable. For base and delta each: fetched and before `nextUpdate`: ready. Next CRL Publish has passed and \
                         no newer list came, or it cannot be fetched while a kept one has not ended: advisory. \
                         `nextUpdate` has passed without a newer one, or it cannot be fetched and none was kept: blocked. \
                         Hours left say nothing: a weekly base and a daily delta are always short of something. Of \
@@ -73,6 +82,9 @@ impl Check for CrlFresh {
     }
 
     fn judge(&self, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Vec<Judgement> {
+        if !is_domain_controller(facts) {
+            return judge_endpoint(self, facts, || self.of_endpoint(facts, now));
+        }
         judge_selected(self, facts, policy, now, |selection| {
             if selection.certificate.crl_distribution_points.is_empty() {
                 return Answer::bare(Verdict::not_applicable("no distribution point in the certificate"));
@@ -90,6 +102,33 @@ impl Check for CrlFresh {
 }
 
 impl CrlFresh {
+    /// The half of endpoints: whatever lists of its site's KDCs it asked for.
+    fn of_endpoint(&self, facts: &Facts<'_>, now: Timestamp) -> Answer {
+        match look_at!(facts, JoinState) {
+            Look::Gap(gap) => return Answer::gap(gap),
+            Look::Absent(observation) => return Answer::from(Verdict::not_applicable(IN_DOMAIN), observation),
+            Look::Found(join, observation) => match join.kind() {
+                JoinKind::EntraJoined | JoinKind::Undetermined => {}
+                JoinKind::Hybrid
+                | JoinKind::DomainOnly
+                | JoinKind::OnPremisesDrs
+                | JoinKind::WorkplaceOnly
+                | JoinKind::NotJoined => return Answer::from(Verdict::not_applicable(IN_DOMAIN), observation),
+            },
+        }
+        match look_at!(facts, RevocationLists) {
+            Look::Gap(gap) => Answer::gap(gap),
+            Look::Absent(_) => absent(Kind::RevocationLists),
+            Look::Found(lists, observation) => {
+                let judged = judge_points(self, lists.points.iter(), now);
+                let (verdict, valid_until) = judged.unwrap_or_else(|| {
+                    (Verdict::unknown("the revocation lists", "no distribution point was asked"), None)
+                });
+                Answer { verdict, valid_until, evidence_at: Some(observation.observed_at) }
+            }
+        }
+    }
+
     fn of(&self, lists: &RevocationLists, selection: &Selection<'_>, now: Timestamp) -> (Verdict, Option<Timestamp>) {
         let Certificate { crl_distribution_points, issuer, revocation, .. } = selection.certificate;
         // Nothing says which base a delta belongs to but its issuer, so that one that never came counts.
@@ -118,11 +157,11 @@ impl CrlFresh {
 
 #[cfg(test)]
 mod tests {
-    use muster_evidence::{Evidence, RevocationList};
+    use muster_evidence::{Evidence, JoinState, RevocationList, Tristate};
 
     use super::*;
     use crate::check::fixture::controller::{CRL, delta, list, point, unreachable};
-    use crate::check::fixture::{Host, at, kdc_certificate, text};
+    use crate::check::fixture::{Host, at, hybrid, kdc_certificate, text};
 
     const NEEDED: &str = "(needed: base and delta lists that can be fetched and have not ended)";
     const NAME: &str = "certificate `CN=dc01.corp.example` (01010101…)";
@@ -200,6 +239,52 @@ mod tests {
         for (host, expected) in cases {
             assert_eq!(host.judge(&CrlFresh, &Policy::default()), [expected]);
         }
+    }
+
+    #[test]
+    fn the_half_of_endpoints() {
+        let on = |join: JoinState, points: Vec<DistributionPoint>| {
+            let lists = RevocationLists { points, left_out: 0 };
+            Host::endpoint().with(Evidence::JoinState(join)).with(Evidence::RevocationLists(lists))
+        };
+        let entra = || JoinState { domain_joined: Tristate::No, ..hybrid() };
+        let cases = [
+            (on(entra(), vec![point(CRL)]), "ready".to_owned()),
+            (
+                on(entra(), vec![without_answer(None)]),
+                format!(
+                    "blocked: the revocation list at `{CRL}` cannot be fetched (no answer within 5 s), and none was kept \
+                     {NEEDED}"
+                ),
+            ),
+            (on(entra(), vec![]), "unknown: the revocation lists: no distribution point was asked".to_owned()),
+            (
+                on(entra(), vec![]).failed(Kind::RevocationLists),
+                "unknown: the revocation lists: access denied: not allowed".to_owned(),
+            ),
+            (
+                on(entra(), vec![]).absent(Kind::RevocationLists),
+                "unknown: the revocation lists: reported as absent".to_owned(),
+            ),
+            (
+                on(hybrid(), vec![without_answer(None)]),
+                "not-applicable: judged on machines joined to Entra ID only".to_owned(),
+            ),
+            (
+                on(entra(), vec![]).absent(Kind::JoinState),
+                "not-applicable: judged on machines joined to Entra ID only".to_owned(),
+            ),
+            (
+                on(entra(), vec![]).failed(Kind::JoinState),
+                "unknown: the join state: access denied: not allowed".to_owned(),
+            ),
+            (Host::linux(), "not-applicable: not a Windows client".to_owned()),
+        ];
+        for (host, expected) in cases {
+            assert_eq!(host.judge(&CrlFresh, &Policy::default()), [expected]);
+        }
+        let until = on(entra(), vec![point(CRL)]).judgements(&CrlFresh, &Policy::default())[0].valid_until;
+        assert_eq!(until, Some(at("2026-03-03T12:00:00Z")));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `join.device-auth`: whether Entra ID still accepts the device.
 
-use muster_evidence::{DeviceAuth, JoinKind, JoinState, Kind, Timestamp};
+use muster_evidence::{DeviceAuth, JoinState, Kind, Timestamp};
 
+use super::{NOT_JOINED, is_joined};
 use crate::check::answer::{Answer, Look, finding, judge_endpoint, look_at};
 use crate::check::{Page, Scope, Severity};
 use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
@@ -58,15 +59,10 @@ impl Check for DeviceAuthentication {
     }
 }
 
-const NOT_JOINED: &str = "not joined to Entra ID";
-
 impl DeviceAuthentication {
     fn of(&self, join: &JoinState) -> Verdict {
-        match join.kind() {
-            JoinKind::Hybrid | JoinKind::EntraJoined | JoinKind::Undetermined => {}
-            JoinKind::DomainOnly | JoinKind::OnPremisesDrs | JoinKind::WorkplaceOnly | JoinKind::NotJoined => {
-                return Verdict::not_applicable(NOT_JOINED);
-            }
+        if is_joined(join) == Some(false) {
+            return Verdict::not_applicable(NOT_JOINED);
         }
         match &join.device_auth {
             Some(DeviceAuth::Success) => Verdict::Ready,

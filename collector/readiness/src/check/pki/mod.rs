@@ -1,3 +1,4 @@
 //! Checks of what a machine trusts.
 
 pub(super) mod ntauth;
+pub(super) mod root_trusted;

@@ -1,3 +1,6 @@
-//! Checks of what Windows itself says before it provisions.
+//! Checks of what Windows wants before it sets up Hello.
 
+pub(super) mod event;
 pub(super) mod ngc;
+pub(super) mod session_not_remote;
+pub(super) mod steps;

@@ -3,13 +3,11 @@
 //! A `WillNotProvision` is read field by field, because not every NO is a fault: a policy that is not rolled out yet
 //! is no blocker, a remote session says nothing, and enrolment that the user must start is only an advisory.
 
-use muster_evidence::{
-    CertEnrollment, Evidence, JoinKind, Kind, NgcPrerequisites, Observation, Outcome, PreReqResult, Sid, Timestamp,
-    Tristate,
-};
+use muster_evidence::{CertEnrollment, Kind, NgcPrerequisites, Observation, PreReqResult, Sid, Timestamp};
 
+use super::steps::{Condition, Conditions, meant, why_not};
 use crate::check::answer::{
-    Answer, Look, Standpoint, finding, judge_people, look_at, standpoint, unsaid_context, wrong_context,
+    Answer, Look, Standpoint, judge_people, look_at, standpoint, unsaid_context, wrong_context,
 };
 use crate::check::{Page, Scope, Severity};
 use crate::derive::key_state::{Container, container};
@@ -18,18 +16,6 @@ use crate::{Check, Facts, Freshness, Judgement, Policy, Verdict};
 pub(in crate::check) struct NgcPrerequisiteCheck;
 
 const EVALUATION: &str = "the prerequisite evaluation";
-
-/// What is missing where the only NO is that of a session from afar: the mark of a gap that passes by itself.
-pub const REMOTE_SESSION: &str = "the prerequisite evaluation outside a remote session";
-
-/// Whether the subject keeps the verdict it had, where it had one, in place of this gap.
-///
-/// A rule has no memory, so it answers `Unknown`. Whoever keeps verdicts puts the last one back: a remote session is
-/// transient and says nothing about a sign-in at the machine, so it takes nothing away from what was seen there. What is
-/// put back keeps its dates, so that it goes stale as it would have.
-pub fn keeps_last_verdict(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Unknown(gap) if gap.missing == REMOTE_SESSION)
-}
 
 impl Check for NgcPrerequisiteCheck {
     fn id(&self) -> &'static str {
@@ -53,7 +39,15 @@ impl Check for NgcPrerequisiteCheck {
     }
 
     fn reads(&self) -> &'static [Kind] {
-        &[Kind::NgcPrerequisites, Kind::Ngc, Kind::JoinState]
+        &[
+            Kind::NgcPrerequisites,
+            Kind::Ngc,
+            Kind::UserPolicy,
+            Kind::ComputerPolicy,
+            Kind::UserMdmPolicy,
+            Kind::DeviceMdmPolicy,
+            Kind::JoinState,
+        ]
     }
 
     fn page(&self) -> Page {
@@ -67,8 +61,8 @@ impl Check for NgcPrerequisiteCheck {
                         enrolment. Only `SessionIsNotRemote` is NO: the collector keeps the user's last verdict, since \
                         the session is transient and says nothing about a sign-in at the machine; where there is no \
                         verdict yet, and where the probe judges alone: unknown. A field is undetermined: unknown. Any \
-                        other NO blocks. On a machine that is joined to Entra ID only, Hello is on by default, so there \
-                        `PolicyEnabled: NO` blocks too.",
+                        other NO blocks, `PolicyEnabled : NO` too where a policy is set, or where Hello is on by \
+                        default, as on a machine that is joined to Entra ID only.",
             remedy: "Go where the deciding field points: `IsDeviceJoined` to `join.type`, `IsUserAzureAD` to \
                      `prt.present`, `PolicyEnabled` to the policy *Use Windows Hello for Business*, `DeviceEligible` to \
                      `tpm.present` and `tpm.version`.",
@@ -103,13 +97,11 @@ impl NgcPrerequisiteCheck {
                 },
                 observation,
             ),
-            Look::Found(found, observation) => {
-                Answer::from(self.of(found, observation, hello_is_on_by_default(facts)), observation)
-            }
+            Look::Found(found, observation) => Answer::from(self.of(facts, sid, found, observation), observation),
         }
     }
 
-    fn of(&self, found: &NgcPrerequisites, observation: &Observation, on_by_default: Option<bool>) -> Verdict {
+    fn of(&self, facts: &Facts<'_>, sid: &Sid, found: &NgcPrerequisites, observation: &Observation) -> Verdict {
         let standpoint = standpoint(observation);
         if matches!(standpoint, Standpoint::Wrong) {
             return Verdict::Unknown(wrong_context(Kind::NgcPrerequisites));
@@ -125,92 +117,42 @@ impl NgcPrerequisiteCheck {
             (PreReqResult::WillNotProvision, Standpoint::Unsaid) => {
                 Verdict::Unknown(unsaid_context(Kind::NgcPrerequisites, "PreReqResult : WillNotProvision"))
             }
-            (PreReqResult::WillNotProvision, Standpoint::Own | Standpoint::Wrong) => self.why_not(found, on_by_default),
-        }
-    }
-
-    /// The four steps of the catalogue. A definite NO decides before anything undetermined; what softens a NO counts
-    /// only where nothing else is open.
-    fn why_not(&self, found: &NgcPrerequisites, on_by_default: Option<bool>) -> Verdict {
-        let blocking = [
-            (found.is_device_joined, "IsDeviceJoined", "`YES` (see `join.type`)"),
-            (found.is_user_azure_ad, "IsUserAzureAD", "`YES` (see `prt.present`)"),
-            (
-                if on_by_default == Some(true) { found.policy_enabled } else { Tristate::NotShown },
-                "PolicyEnabled",
-                "`YES`, which is the default on a machine that is joined to Entra ID only",
-            ),
-            (found.device_eligible, "DeviceEligible", "`YES` (see `tpm.present` and `tpm.version`)"),
-        ];
-        if let Some((_, field, needed)) = blocking.iter().find(|(value, ..)| *value == Tristate::No) {
-            return Verdict::Blocked(finding(self, format!("`{field} : NO`"), *needed));
-        }
-        let all = [
-            (found.is_device_joined, "IsDeviceJoined"),
-            (found.is_user_azure_ad, "IsUserAzureAD"),
-            (found.policy_enabled, "PolicyEnabled"),
-            (found.post_logon_enabled, "PostLogonEnabled"),
-            (found.device_eligible, "DeviceEligible"),
-            (found.session_is_not_remote, "SessionIsNotRemote"),
-        ];
-        if let Some((_, field)) = all.iter().find(|(value, _)| *value == Tristate::Undetermined) {
-            return Verdict::unknown(EVALUATION, format!("`{field}` is undetermined"));
-        }
-        if found.policy_enabled == Tristate::No {
-            return match on_by_default {
-                Some(_) => Verdict::not_applicable("not started"),
-                None => Verdict::unknown(
-                    "the join state",
-                    "it decides whether `PolicyEnabled : NO` is a policy not rolled out yet or Hello switched off",
-                ),
-            };
-        }
-        if found.post_logon_enabled == Tristate::No {
-            return Verdict::Advisory(finding(
-                self,
-                "`PostLogonEnabled : NO`: enrolment does not start by itself",
-                "`YES`, unless users are meant to start enrolment themselves",
-            ));
-        }
-        if found.session_is_not_remote == Tristate::No {
-            return Verdict::unknown(REMOTE_SESSION, "a remote session says nothing about a sign-in at the machine");
-        }
-        match found.cert_enrollment {
-            Some(CertEnrollment::EnrollmentAuthority | CertEnrollment::MobileDeviceManagement) => {
-                Verdict::not_applicable("other trust: certificate trust")
-            }
-            Some(CertEnrollment::None | CertEnrollment::Other) | None => {
-                Verdict::unknown(EVALUATION, "`WillNotProvision`, and no field says why")
+            (PreReqResult::WillNotProvision, Standpoint::Own | Standpoint::Wrong) => {
+                why_not(self, &conditions(found), || meant(facts, sid))
             }
         }
     }
 }
 
-/// Whether Hello is on without a policy here, as on machines that are joined to Entra ID only; `None` where the join
-/// state does not say.
-fn hello_is_on_by_default(facts: &Facts<'_>) -> Option<bool> {
-    match &facts.host.of_host(Kind::JoinState)?.outcome {
-        Outcome::Observed(Evidence::JoinState(join)) => match join.kind() {
-            JoinKind::EntraJoined => Some(true),
-            JoinKind::Undetermined => None,
-            JoinKind::Hybrid
-            | JoinKind::DomainOnly
-            | JoinKind::OnPremisesDrs
-            | JoinKind::WorkplaceOnly
-            | JoinKind::NotJoined => Some(false),
-        },
-        Outcome::Absent => Some(false),
-        Outcome::Observed(_) | Outcome::Unsupported(_) | Outcome::Failed(_) => None,
+/// What the section shows, for the four steps.
+fn conditions(found: &NgcPrerequisites) -> Conditions {
+    let condition = |value, name| Condition { value, name };
+    Conditions {
+        device_joined: condition(found.is_device_joined, "IsDeviceJoined"),
+        user_known: condition(found.is_user_azure_ad, "IsUserAzureAD"),
+        policy_enabled: condition(found.policy_enabled, "PolicyEnabled"),
+        post_logon: condition(found.post_logon_enabled, "PostLogonEnabled"),
+        device_eligible: condition(found.device_eligible, "DeviceEligible"),
+        session_is_local: condition(found.session_is_not_remote, "SessionIsNotRemote"),
+        certificate_trust: matches!(
+            found.cert_enrollment,
+            Some(CertEnrollment::EnrollmentAuthority | CertEnrollment::MobileDeviceManagement)
+        ),
+        undetermined_is_a_gap: true,
+        evaluation: EVALUATION,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use muster_evidence::Tristate::{No, NotShown, Undetermined};
-    use muster_evidence::{Context, JoinState};
+    use muster_evidence::Tristate::{self, No, NotShown, Undetermined};
+    use muster_evidence::{Context, Evidence, JoinState};
 
+    use super::super::steps::{REMOTE_SESSION, keeps_last_verdict};
     use super::*;
+    use crate::check::fixture::device::hello_policy;
     use crate::check::fixture::{Host, hybrid, ngc, prerequisites, text};
+    use crate::derive::effective_policy::Channel;
 
     fn host(found: NgcPrerequisites, context: Context) -> Host {
         Host::endpoint()
@@ -260,7 +202,7 @@ mod tests {
                 NgcPrerequisites { cert_enrollment: Some(CertEnrollment::EnrollmentAuthority), ..wont() },
                 "not-applicable: other trust: certificate trust".to_owned(),
             ),
-            (wont(), unknown("`WillNotProvision`, and no field says why")),
+            (wont(), unknown("Windows will not set up Hello, and no condition says why")),
             (
                 NgcPrerequisites { post_logon_enabled: NotShown, policy_enabled: No, ..wont() },
                 "not-applicable: not started".to_owned(),
@@ -305,11 +247,23 @@ mod tests {
         let host = host(found, Context::UserSession).with(Evidence::JoinState(joined));
         assert_eq!(
             host.judge(&NgcPrerequisiteCheck, &Policy::default()),
-            [
-                "blocked: `PolicyEnabled : NO` (needed: `YES`, which is the default on a machine that is joined to Entra \
-              ID only)"
-            ]
+            ["blocked: `PolicyEnabled : NO` (needed: `YES` (see `policy.enabled`))"]
         );
+    }
+
+    #[test]
+    fn a_policy_that_switches_hello_off_is_no_rollout_that_waits() {
+        let found = NgcPrerequisites { policy_enabled: No, result: PreReqResult::WillNotProvision, ..prerequisites() };
+        let host = host(found, Context::UserSession).no_policy();
+        let off = host.clone().channel(Channel::ComputerPolicy, hello_policy(0));
+        let unread = host.clone().unread(Channel::UserPolicy);
+        for (host, expected) in [
+            (host, "not-applicable: not started"),
+            (off, "blocked: `PolicyEnabled : NO` (needed: `YES` (see `policy.enabled`))"),
+            (unread, "unknown: the user's group policy: access denied: not allowed"),
+        ] {
+            assert_eq!(host.judge(&NgcPrerequisiteCheck, &Policy::default()), [expected]);
+        }
     }
 
     #[test]

@@ -1,0 +1,3 @@
+//! Checks of what the tenant allows.
+
+pub(super) mod quota;
