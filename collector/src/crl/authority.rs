@@ -3,11 +3,10 @@
 use std::fmt;
 
 use muster_proto::link::SpkiPin;
+use muster_proto::link::der::{BIT_STRING, Reader, SEQUENCE, bits};
 use rustls_pki_types::CertificateDer;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
-
-use super::der::{BIT_STRING, Reader, SEQUENCE, bits};
 
 /// A CA as lists see it.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use muster_evidence::Sha256;
+use muster_proto::link::revocation_list::InvalidRawList;
 use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
 use sha2::Digest;
@@ -127,7 +128,7 @@ fn lists_in(path: &Path) -> Result<Vec<Vec<u8>>, FileError> {
     let opened = File::open(path).map_err(failed)?;
     opened.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() > MOST_BYTES {
-        return Err(FileError::List { path: path.to_owned(), cause: InvalidList::TooLarge });
+        return Err(FileError::List { path: path.to_owned(), cause: InvalidRawList::TooLarge.into() });
     }
     der_of(bytes, path)
 }

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_evidence::{Text, Timestamp};
+use muster_proto::link::revocation_list::distribution_points;
 use muster_proto::link::{RefusedPeer, Revocation, SpkiPin};
 use x509_parser::der_parser::oid;
 use x509_parser::prelude::X509Certificate;
 
 use super::authority::Authority;
-use super::list::{List, Number, Scope, Signer, distribution_points};
+use super::list::{List, Number, Scope, Signer};
 use crate::access::{RevocationState, RevocationUse};
 
 /// How far ahead of our clock a list may have been made: as far as the clocks of a domain may differ (MS-KILE).

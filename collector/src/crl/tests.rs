@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use muster_evidence::Timestamp;
-use muster_proto::link::{RefusedPeer, Revocation, SpkiPin};
+use muster_proto::link::{RefusedPeer, Revocation, SpkiPin, der};
 use proptest::prelude::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CrlDistributionPoint, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,

@@ -27,7 +27,7 @@ use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
-pub use self::proxy::{InvalidProxy, Proxies};
+pub use self::proxy::{InvalidProxy, PlainProxy, Proxies};
 pub use self::service::{
     InvalidNameServer, InvalidServiceName, LookupError, NameServer, ServiceName, ServiceRecord, ServiceResolver,
     in_order_of_choice,

@@ -32,6 +32,9 @@ const TOLD: usize = 120;
 /// The names of the environment that hold a proxy, in the order in which they count.
 const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
+/// The same for plain HTTP. The name in capitals comes last: a web server sets it from a header of its clients.
+const PLAIN_PROXY_VARIABLES: [&str; 4] = ["http_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY"];
+
 /// The names of the environment that hold what goes past it.
 const BYPASS_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
@@ -100,14 +103,19 @@ impl Proxies {
 
     /// The proxy that the environment names, if any.
     pub fn from_environment() -> Result<Self, InvalidProxy> {
-        Self::from_variables(|name| std::env::var(name).ok())
+        Self::from_variables(&PROXY_VARIABLES, |name| std::env::var(name).ok())
+    }
+
+    /// The proxy that the environment names for plain HTTP, if any.
+    pub fn plain_from_environment() -> Result<Self, InvalidProxy> {
+        Self::from_variables(&PLAIN_PROXY_VARIABLES, |name| std::env::var(name).ok())
     }
 
     /// The same, from wherever the variables are.
-    fn from_variables(read: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidProxy> {
+    fn from_variables(names: &[&str], read: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidProxy> {
         let set =
             |name: &&str| read(name).map(|value| (name.to_string(), value)).filter(|(_, value)| !value.is_empty());
-        let Some((origin, url)) = PROXY_VARIABLES.iter().find_map(set) else { return Ok(Self::none()) };
+        let Some((origin, url)) = names.iter().find_map(set) else { return Ok(Self::none()) };
         let bypass = BYPASS_VARIABLES.iter().find_map(set).map(|(_, value)| value).unwrap_or_default();
         let proxy = Proxy::parse(&origin, &url, &bypass, true)?;
         Ok(Self { proxy: Some(Arc::new(proxy)) })
@@ -115,14 +123,45 @@ impl Proxies {
 
     /// The proxy that a connection takes; `None` where it goes straight.
     pub(super) fn of(&self, url: &CollectorUrl) -> Option<Via> {
+        // The address of a collector is a URI, or it could not have been parsed.
+        self.on_the_way(url.host(), &url.to_string()).map(|proxy| Via(Arc::clone(proxy)))
+    }
+
+    /// The proxy that is asked in place of a server over plain HTTP; `None` where that one is asked itself.
+    pub fn of_plain(&self, host: &str, port: u16) -> Option<PlainProxy> {
+        let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let proxy = self.on_the_way(host, &format!("http://{shown}:{port}/"))?;
+        let authorization = proxy.credentials.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Some(PlainProxy { host: proxy.host.clone(), port: proxy.port, authorization, shown: proxy.to_string() })
+    }
+
+    fn on_the_way(&self, host: &str, url: &str) -> Option<&Arc<Proxy>> {
         let proxy = self.proxy.as_ref()?;
-        let stays = url.host() == "localhost" || url.host().parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let stays = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         if proxy.spares_loopback && stays {
             return None;
         }
-        // The address of a collector is a URI, or it could not have been parsed.
-        let target = Uri::from_str(&url.to_string()).ok()?;
-        proxy.matcher.intercept(&target).map(|_| Via(Arc::clone(proxy)))
+        let target = Uri::from_str(url).ok()?;
+        proxy.matcher.intercept(&target).map(|_| proxy)
+    }
+}
+
+/// A proxy that is asked in place of a server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlainProxy {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The value of `Proxy-Authorization`, if it wants one. Must not be shown.
+    pub authorization: Option<String>,
+    /// The proxy without its credentials.
+    pub shown: String,
+}
+
+impl fmt::Debug for PlainProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlainProxy({})", self.shown)
     }
 }
 
@@ -328,7 +367,8 @@ mod tests {
     fn the_environment_names_a_proxy_and_what_goes_past_it() {
         let goes = |variables: &[(&str, &str)], target: &str| {
             let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
-            let proxies = Proxies::from_variables(|name| variables.get(name).map(ToString::to_string)).unwrap();
+            let proxies =
+                Proxies::from_variables(&PROXY_VARIABLES, |name| variables.get(name).map(ToString::to_string)).unwrap();
             proxies.of(&url(target)).map(|via| via.shown())
         };
         let collector = "https://collector.corp.example:7443";
@@ -349,11 +389,32 @@ mod tests {
         ] {
             assert_eq!(goes(variables, target), expected, "{variables:?} {target}");
         }
-        let error = Proxies::from_variables(|name| (name == "ALL_PROXY").then(|| "socks5://p:1".to_owned()));
+        let error =
+            Proxies::from_variables(&PROXY_VARIABLES, |name| (name == "ALL_PROXY").then(|| "socks5://p:1".to_owned()));
         assert_eq!(
             error.unwrap_err().to_string(),
             "`ALL_PROXY` names a proxy of the kind `socks5` (expected `http`: what goes through is encrypted anyway)"
         );
+    }
+
+    #[test]
+    fn plain_requests_take_the_proxy_that_is_meant_for_them() {
+        let variables = |name: &str| match name {
+            "http_proxy" => Some("http://ada:secret@a:8080".to_owned()),
+            "HTTPS_PROXY" => Some("http://b:8080".to_owned()),
+            "no_proxy" => Some("pki.corp.example".to_owned()),
+            _ => None,
+        };
+        let proxies = Proxies::from_variables(&PLAIN_PROXY_VARIABLES, variables).unwrap();
+        let proxy = proxies.of_plain("crl.example.com", 80).unwrap();
+        assert_eq!((proxy.host.as_str(), proxy.port), ("a", 8080));
+        assert_eq!(proxy.authorization.as_deref(), Some("Basic YWRhOnNlY3JldA=="));
+        assert_eq!(format!("{proxy:?}"), "PlainProxy(http://a:8080)");
+        for straight in ["pki.corp.example", "127.0.0.1", "::1", "localhost"] {
+            assert_eq!(proxies.of_plain(straight, 80), None, "{straight}");
+        }
+        let configured = Proxies::configured("proxy.url", "http://p:3128", "").unwrap();
+        assert!(configured.of_plain("127.0.0.1", 80).is_some() && configured.of_plain("2001:db8::7", 80).is_some());
     }
 
     /// What a tunnel comes to where the proxy answers so; and what the proxy was asked.

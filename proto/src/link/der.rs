@@ -1,4 +1,5 @@
-//! Reading DER where it lies: as much of X.690 as revocation lists need, without copying.
+//! Reading DER where it lies: as much of X.690 as revocation lists and the extensions of certificates need, without
+//! copying.
 //!
 //! A list of fifty megabytes has more than a million entries. Readers that build a structure for each would take
 //! several times the list's size; this one takes nothing.
@@ -6,23 +7,35 @@
 use muster_evidence::Timestamp;
 use time::{Date, Month, PrimitiveDateTime, Time};
 
-pub(super) const BOOLEAN: u8 = 0x01;
-pub(super) const INTEGER: u8 = 0x02;
-pub(super) const BIT_STRING: u8 = 0x03;
-pub(super) const OCTET_STRING: u8 = 0x04;
-pub(super) const OID: u8 = 0x06;
-pub(super) const ENUMERATED: u8 = 0x0A;
-pub(super) const UTC_TIME: u8 = 0x17;
-pub(super) const GENERALIZED_TIME: u8 = 0x18;
-pub(super) const SEQUENCE: u8 = 0x30;
+/// BOOLEAN.
+pub const BOOLEAN: u8 = 0x01;
+/// INTEGER.
+pub const INTEGER: u8 = 0x02;
+/// BIT STRING.
+pub const BIT_STRING: u8 = 0x03;
+/// OCTET STRING.
+pub const OCTET_STRING: u8 = 0x04;
+/// OBJECT IDENTIFIER.
+pub const OID: u8 = 0x06;
+/// ENUMERATED.
+pub const ENUMERATED: u8 = 0x0A;
+/// UTCTime.
+pub const UTC_TIME: u8 = 0x17;
+/// GeneralizedTime.
+pub const GENERALIZED_TIME: u8 = 0x18;
+/// SEQUENCE and SEQUENCE OF.
+pub const SEQUENCE: u8 = 0x30;
+
+/// Longest object identifier that is written in dotted form, in bytes.
+const OID_BYTES: usize = 64;
 
 /// A context-specific tag of a constructed element.
-pub(super) const fn constructed(number: u8) -> u8 {
+pub const fn constructed(number: u8) -> u8 {
     0xA0 | number
 }
 
 /// A context-specific tag of a primitive element.
-pub(super) const fn primitive(number: u8) -> u8 {
+pub const fn primitive(number: u8) -> u8 {
     0x80 | number
 }
 
@@ -56,35 +69,39 @@ pub enum InvalidDer {
 
 /// One element.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Element<'a> {
-    pub(super) tag: u8,
-    pub(super) content: &'a [u8],
+pub struct Element<'a> {
+    /// Its tag.
+    pub tag: u8,
+    /// What is inside.
+    pub content: &'a [u8],
     /// With tag and length.
-    pub(super) whole: &'a [u8],
+    pub whole: &'a [u8],
 }
 
 impl<'a> Element<'a> {
     /// A reader of what is inside.
-    pub(super) const fn inside(&self) -> Reader<'a> {
+    pub const fn inside(&self) -> Reader<'a> {
         Reader(self.content)
     }
 }
 
 /// Reads elements one after the other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    /// A reader of these bytes.
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    /// Whether nothing is left.
+    pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The next element, whatever it is.
-    pub(super) fn any(&mut self) -> Result<Element<'a>, InvalidDer> {
+    pub fn any(&mut self) -> Result<Element<'a>, InvalidDer> {
         let (&tag, rest) = self.0.split_first().ok_or(InvalidDer::Truncated)?;
         // Tags of several bytes occur in nothing that is read here.
         if tag & 0x1F == 0x1F {
@@ -114,29 +131,69 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element, which must have this tag.
-    pub(super) fn expect(&mut self, tag: u8) -> Result<Element<'a>, InvalidDer> {
+    pub fn expect(&mut self, tag: u8) -> Result<Element<'a>, InvalidDer> {
         let element = self.any()?;
         if element.tag == tag { Ok(element) } else { Err(InvalidDer::Tag { found: element.tag, expected: tag }) }
     }
 
     /// The next element, if there is one with this tag.
-    pub(super) fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, InvalidDer> {
+    pub fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, InvalidDer> {
         if self.0.first() == Some(&tag) { self.any().map(Some) } else { Ok(None) }
     }
 
     /// Whether the next element has one of these tags.
-    pub(super) fn next_is(&self, tags: &[u8]) -> bool {
+    pub fn next_is(&self, tags: &[u8]) -> bool {
         self.0.first().is_some_and(|tag| tags.contains(tag))
     }
 
     /// Nothing may be left.
-    pub(super) const fn end(&self) -> Result<(), InvalidDer> {
+    pub const fn end(&self) -> Result<(), InvalidDer> {
         if self.0.is_empty() { Ok(()) } else { Err(InvalidDer::Trailing) }
     }
 }
 
+/// An object identifier in dotted form (X.690 section 8.19); a broken or absurdly long one in hexadecimal.
+///
+/// Written here because the usual way, with numbers of any size, costs more than the rest of a certificate.
+pub fn dotted(oid: &[u8]) -> String {
+    let broken = || {
+        let mut text = String::from("#");
+        oid.iter().take(OID_BYTES).for_each(|byte| push(&mut text, format_args!("{byte:02x}")));
+        text
+    };
+    // The last byte of an arc has its upper bit clear.
+    if oid.len() > OID_BYTES || oid.last().is_none_or(|last| last & 0x80 != 0) {
+        return broken();
+    }
+    let mut text = String::with_capacity(4 * oid.len());
+    let mut arc: u128 = 0;
+    for byte in oid {
+        if arc >> 121 != 0 {
+            return broken();
+        }
+        arc = arc << 7 | u128::from(byte & 0x7F);
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        if text.is_empty() {
+            // The first two arcs share a number, and the first is at most 2.
+            let first = (arc / 40).min(2);
+            push(&mut text, format_args!("{first}.{}", arc - 40 * first));
+        } else {
+            push(&mut text, format_args!(".{arc}"));
+        }
+        arc = 0;
+    }
+    text
+}
+
+fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
+    // Writing to a `String` cannot fail.
+    let _ = std::fmt::Write::write_fmt(text, more);
+}
+
 /// A truth value.
-pub(super) const fn boolean(element: &Element<'_>) -> Result<bool, InvalidDer> {
+pub const fn boolean(element: &Element<'_>) -> Result<bool, InvalidDer> {
     match element.content {
         [0x00] => Ok(false),
         [0xFF] => Ok(true),
@@ -145,7 +202,7 @@ pub(super) const fn boolean(element: &Element<'_>) -> Result<bool, InvalidDer> {
 }
 
 /// The bytes of a bit string that has no unused bits.
-pub(super) const fn bits<'a>(element: &Element<'a>) -> Result<&'a [u8], InvalidDer> {
+pub const fn bits<'a>(element: &Element<'a>) -> Result<&'a [u8], InvalidDer> {
     match element.content {
         [0, bytes @ ..] => Ok(bytes),
         _ => Err(InvalidDer::Value { kind: "BIT STRING" }),
@@ -153,7 +210,7 @@ pub(super) const fn bits<'a>(element: &Element<'a>) -> Result<&'a [u8], InvalidD
 }
 
 /// A time in UTC, to the second, in either of the two forms (RFC 5280 section 4.1.2.5).
-pub(super) fn time(element: &Element<'_>) -> Result<Timestamp, InvalidDer> {
+pub fn time(element: &Element<'_>) -> Result<Timestamp, InvalidDer> {
     let kind = "Time";
     let invalid = || InvalidDer::Value { kind };
     let text = element.content;
@@ -226,5 +283,28 @@ mod tests {
         ] {
             assert!(read(tag, bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn object_identifiers_in_dotted_form() {
+        let long = vec![0x81; 65];
+        for (bytes, expected) in [
+            (&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0B][..], "1.2.840.113549.1.1.11"),
+            (&[0x55, 0x1D, 0x25], "2.5.29.37"),
+            (&[0x88, 0x37, 0x03], "2.999.3"),
+            (&[0x00], "0.0"),
+            (&[0x27], "0.39"),
+            // A broken one, an empty one, one of absurd length and one with an absurd arc.
+            (&[0x2A, 0x86], "#2a86"),
+            (&[], "#"),
+            (&long, &format!("#{}", "81".repeat(64))),
+            (&[0xFF; 20][..], &format!("#{}", "ff".repeat(20))),
+        ] {
+            assert_eq!(dotted(bytes), expected);
+        }
+        let mut absurd = vec![0x2A];
+        absurd.extend([0xFF; 20]);
+        absurd.push(0x7F);
+        assert!(dotted(&absurd).starts_with("#2aff"));
     }
 }
