@@ -17,6 +17,7 @@ use crate::collect::Collector;
 use crate::config::{Config, DcAddress};
 use crate::source::dc_certificate::{CertificateOrigin, DcCertificateSettings, DcCertificateSource, TlsMode, TlsPeer};
 use crate::source::domain_controller::DomainControllerSource;
+use crate::source::revocation_lists::{self, RevocationListSettings};
 use crate::source::{SOURCES, Source, SourceSettings};
 
 /// A machine and everything known of it at one time.
@@ -105,6 +106,11 @@ impl Target {
             tpm_tcti: config.tpm.clone(),
             dc_certificate: declared.as_ref().and_then(|dc| own_certificates(config, &dc.fqdn)),
             domain_controller: declared,
+            revocation: Some(RevocationListSettings::new(
+                revocation_lists::folder(&config.state_dir),
+                config.proxy.clone(),
+                config.proxy_bypass.clone(),
+            )),
         };
         let sources: Vec<&'static dyn Source> =
             SOURCES.iter().copied().filter(|source| !config.sources_disabled.contains(source.name())).collect();

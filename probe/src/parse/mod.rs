@@ -19,6 +19,7 @@ mod bytes;
 pub mod certificate;
 pub mod dsregcmd;
 pub mod key_credential;
+pub mod revocation_list;
 pub mod text;
 
 /// Largest raw input a parser takes, in bytes. The longest real `dsregcmd /status` text seen is below 20 KiB, and a

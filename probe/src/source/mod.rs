@@ -10,9 +10,11 @@ pub mod dc_certificate;
 pub mod domain_controller;
 pub mod join;
 pub mod operating_system;
+pub mod revocation_lists;
 pub mod tpm;
 
 mod files;
+mod net;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +31,7 @@ pub const SOURCES: &[&dyn Source] = &[
     &join::JoinSource,
     &domain_controller::DomainControllerSource,
     &dc_certificate::DcCertificateSource,
+    &revocation_lists::RevocationListSource,
 ];
 
 /// Code that observes one kind of thing.
@@ -65,11 +68,19 @@ pub struct SourceSettings {
     pub domain_controller: Option<DomainController>,
     /// Where the certificates of that domain controller are looked at; `None` where they are not.
     pub dc_certificate: Option<dc_certificate::DcCertificateSettings>,
+    /// How the revocation lists of those certificates are fetched; `None` where they are not.
+    pub revocation: Option<revocation_lists::RevocationListSettings>,
 }
 
 impl Default for SourceSettings {
     fn default() -> Self {
-        Self { root: PathBuf::from("/"), tpm_tcti: None, domain_controller: None, dc_certificate: None }
+        Self {
+            root: PathBuf::from("/"),
+            tpm_tcti: None,
+            domain_controller: None,
+            dc_certificate: None,
+            revocation: None,
+        }
     }
 }
 

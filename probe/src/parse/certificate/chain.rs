@@ -2,137 +2,249 @@
 //!
 //! A TLS verifier would refuse a KDC's certificate for its purposes, its SHA-1 signature or its names, and so could
 //! not tell those from a chain that is broken. Here only the chain is asked for: who issued whom, whether each
-//! signature verifies, whether each issuer may issue and is valid at the time. The leaf's own validity and purposes
-//! are checks of their own. Revocation, name constraints and policies are not looked at.
+//! signature verifies, whether each issuer may issue what it issued and is valid at the time. The leaf's own validity
+//! and purposes are checks of their own. Certificate policies are not looked at.
 
-use muster_evidence::{ChainStatus, SignatureHash, Text, Timestamp};
-use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
-use x509_parser::asn1_rs::FromDer;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
-use x509_parser::public_key::RSAPublicKey;
-use x509_parser::signature_algorithm::RsaSsaPssParams;
-use x509_parser::x509::X509Version;
+use muster_evidence::{ChainStatus, Revocation, Text, Thumbprint, Timestamp};
 
-use super::fields::{self, bit_length, dotted, hash_by_oid};
+use super::issuing::{Link, same_key};
 use super::name;
+use super::revocation::Lists;
+use super::signature::Signature;
 
 /// Longest chain above the leaf. Real ones have up to four.
 const MAX_DEPTH: usize = 8;
 /// Most signatures verified for one leaf: certificates of the same name and key could branch without end.
 const MAX_SIGNATURES: u32 = 64;
-/// Most certificates of each list that are looked at.
+/// Most certificates or lists of each sort that are looked at.
 const MAX_CANDIDATES: usize = 512;
 
-/// Verifies a leaf against the certificates at hand.
-///
-/// `intermediates` may hold anything, in any order, roots included; only `anchors` are trusted. Without any anchor a
-/// chain can be found broken but never sound, and the status says that it was not checked.
-pub fn verify_chain<D: AsRef<[u8]>>(leaf_der: &[u8], intermediates: &[D], anchors: &[D], at: Timestamp) -> ChainStatus {
-    let leaf = match fields::parse(leaf_der) {
-        Ok(x509) => Link { der: leaf_der, x509, anchor: false },
-        Err(error) => return not_checked(&error.to_string()),
-    };
-    let mut issuers = Vec::new();
-    for (list, anchor) in [(anchors, true), (intermediates, false)] {
-        let ders = list.iter().take(MAX_CANDIDATES).map(AsRef::as_ref);
-        // What does not parse can issue nothing.
-        issuers.extend(ders.filter_map(|der| Some(Link { der, x509: fields::parse(der).ok()?, anchor })));
-    }
-    let mut search = Search { issuers: &issuers, at, signatures_left: MAX_SIGNATURES };
-    let status = search.climb(&leaf, &mut vec![leaf_der]);
-    match status {
-        ChainStatus::UntrustedRoot { .. } | ChainStatus::IssuerMissing { .. } if anchors.is_empty() => {
-            not_checked("no trust anchors were given")
+/// What chains are built and judged with. Made once for all certificates of a store.
+pub struct AtHand<'a> {
+    issuers: Vec<Link<'a>>,
+    has_anchors: bool,
+    lists: Lists<'a>,
+}
+
+/// What was found out about a certificate beyond its own bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings {
+    /// How its chain was verified.
+    pub status: ChainStatus,
+    /// Thumbprint of its direct issuer, as far as that one's key made the signature; `None` where it is not at hand.
+    pub issuer: Option<Thumbprint>,
+    /// Thumbprint of the self-signed certificate the chain ends in; `None` where it does not reach one.
+    pub root: Option<Thumbprint>,
+    /// What revocation lists say; `None` where none is at hand, or there is nothing above the certificate to revoke it.
+    pub revocation: Option<Revocation>,
+}
+
+impl<'a> AtHand<'a> {
+    /// Takes certificates and revocation lists, all in DER.
+    ///
+    /// `intermediates` may hold anything, in any order, roots included; only `anchors` are trusted.
+    pub fn new<D, L>(intermediates: &'a [D], anchors: &'a [D], lists: &'a [L]) -> Self
+    where
+        D: AsRef<[u8]>,
+        L: AsRef<[u8]>,
+    {
+        let mut issuers = Vec::new();
+        for (list, anchor) in [(anchors, true), (intermediates, false)] {
+            let ders = list.iter().take(MAX_CANDIDATES).map(AsRef::as_ref);
+            // What does not parse can issue nothing.
+            issuers.extend(ders.filter_map(|der| Link::of(der, anchor).ok()));
         }
-        status => status,
+        let lists = Lists::of(lists.iter().take(MAX_CANDIDATES).map(AsRef::as_ref));
+        Self { issuers, has_anchors: !anchors.is_empty(), lists }
     }
 }
 
-/// A certificate at hand.
-struct Link<'a> {
-    der: &'a [u8],
-    x509: X509Certificate<'a>,
-    anchor: bool,
+/// Verifies a leaf against the certificates and lists at hand.
+///
+/// Without any anchor a chain can be found broken but never sound, and the status says that it was not checked.
+pub fn examine(leaf_der: &[u8], at_hand: &AtHand<'_>, at: Timestamp) -> Findings {
+    let leaf = match Link::of(leaf_der, false) {
+        Ok(link) => link,
+        Err(error) => {
+            return Findings { status: not_checked(&error.to_string()), issuer: None, root: None, revocation: None };
+        }
+    };
+    let mut search = Search { issuers: &at_hand.issuers, leaf: &leaf, at, signatures_left: MAX_SIGNATURES };
+    let Way { mut status, above } = search.climb(&leaf, &mut Vec::new());
+    if !at_hand.has_anchors
+        && let ChainStatus::UntrustedRoot { .. } | ChainStatus::IssuerMissing { .. } = status
+    {
+        status = not_checked("no trust anchors were given");
+    }
+
+    let mut chain: Vec<&Link<'_>> = vec![&leaf];
+    chain.extend(above.iter().map(|&index| &at_hand.issuers[index]));
+    let last = chain[chain.len() - 1];
+    // An anchor is believed as it stands, its own signature too.
+    let ends_in_root = last.is_self_issued()
+        && (at_hand.issuers.iter().any(|issuer| issuer.anchor && issuer.der == last.der)
+            || last.is_signed_by(last) == Signature::Verifies);
+    let alone = chain.len() == 1;
+    let issuer = match above.first() {
+        Some(&index) => Some(at_hand.issuers[index].thumbprint()),
+        None if ends_in_root => Some(leaf.thumbprint()),
+        None => None,
+    };
+    let complete = ends_in_root || (last.anchor && !alone);
+    let looked_for = !at_hand.lists.is_empty() && !(alone && complete);
+    Findings {
+        status,
+        issuer,
+        root: ends_in_root.then(|| last.thumbprint()),
+        revocation: looked_for.then(|| at_hand.lists.judge(&chain, complete, at)),
+    }
 }
 
-impl Link<'_> {
-    fn subject(&self) -> String {
-        let subject = name::rfc4514(self.x509.subject());
-        if subject.is_empty() { "(no subject)".to_owned() } else { subject }
-    }
+/// The issuers above a certificate as far as they are at hand, the direct one first; roots are left out, since no list
+/// speaks of them.
+pub fn issuers(leaf_der: &[u8], at_hand: &AtHand<'_>, at: Timestamp) -> Vec<Vec<u8>> {
+    let Ok(leaf) = Link::of(leaf_der, false) else { return Vec::new() };
+    let mut search = Search { issuers: &at_hand.issuers, leaf: &leaf, at, signatures_left: MAX_SIGNATURES };
+    let above = search.climb(&leaf, &mut Vec::new()).above;
+    let links = above.into_iter().map(|index| &at_hand.issuers[index]);
+    links.filter(|link| !link.is_self_issued()).map(|link| link.der.to_vec()).collect()
+}
 
-    fn is_self_issued(&self) -> bool {
-        name::same(self.x509.subject(), self.x509.issuer())
-    }
+/// Says how the chain of a leaf verifies, without revocation.
+pub fn verify_chain<D: AsRef<[u8]>>(leaf_der: &[u8], intermediates: &[D], anchors: &[D], at: Timestamp) -> ChainStatus {
+    examine(leaf_der, &AtHand::new(intermediates, anchors, &[] as &[&[u8]]), at).status
+}
+
+/// A way up, and where it leads: the indices of the issuers, the direct one first.
+struct Way {
+    status: ChainStatus,
+    above: Vec<usize>,
 }
 
 struct Search<'s, 'a> {
     issuers: &'s [Link<'a>],
+    leaf: &'s Link<'s>,
     at: Timestamp,
     signatures_left: u32,
 }
 
-impl<'a> Search<'_, 'a> {
-    /// Looks for the best way up from `link`. `path` holds every certificate from the leaf to it.
-    fn climb(&mut self, link: &Link<'a>, path: &mut Vec<&'a [u8]>) -> ChainStatus {
+impl Search<'_, '_> {
+    /// Looks for the best way up from `link`. `path` holds the issuers from the leaf's own to it.
+    fn climb(&mut self, link: &Link<'_>, path: &mut Vec<usize>) -> Way {
+        let ends = |status| Way { status, above: path.clone() };
         if link.anchor || self.issuers.iter().any(|issuer| issuer.anchor && issuer.der == link.der) {
-            return ChainStatus::Trusted { anchor: Text::cut(&link.subject()) };
+            let anchor = Text::cut(&link.shown());
+            return ends(self.complete(path).unwrap_or(ChainStatus::Trusted { anchor }));
         }
-        if link.is_self_issued() && verify_signature(&link.x509, &link.x509) == Signature::Verifies {
-            return ChainStatus::UntrustedRoot { root: Text::cut(&link.subject()) };
+        if link.is_self_issued() && link.is_signed_by(link) == Signature::Verifies {
+            let root = Text::cut(&link.shown());
+            return ends(self.complete(path).unwrap_or(ChainStatus::UntrustedRoot { root }));
         }
-        if path.len() > MAX_DEPTH {
-            return invalid(&format!("the chain has more than {MAX_DEPTH} issuers"));
+        if path.len() >= MAX_DEPTH {
+            return ends(invalid(&format!("the chain has more than {MAX_DEPTH} issuers")));
         }
-        let issuers = self.issuers;
-        let mut best: Option<ChainStatus> = None;
-        for issuer in issuers {
-            // A certificate that is on the way already would make a loop.
-            if path.contains(&issuer.der) || !name::same(issuer.x509.subject(), link.x509.issuer()) {
-                continue;
+        let mut best: Option<Way> = None;
+        for index in self.candidates(link, path) {
+            let way = self.step(link, index, path);
+            if matches!(way.status, ChainStatus::Trusted { .. }) {
+                return way;
             }
-            let status = self.step(link, issuer, path);
-            if matches!(status, ChainStatus::Trusted { .. }) {
-                return status;
-            }
-            if best.as_ref().is_none_or(|best| rank(&status) < rank(best)) {
-                best = Some(status);
+            if best.as_ref().is_none_or(|best| rank(&way.status) < rank(&best.status)) {
+                best = Some(way);
             }
         }
         best.unwrap_or_else(|| {
+            let ends = |status| Way { status, above: path.clone() };
             if link.is_self_issued() {
-                return invalid(&format!("`{}` names itself as issuer, but did not sign itself", link.subject()));
+                return ends(invalid(&format!("`{}` names itself as issuer, but did not sign itself", link.shown())));
             }
-            ChainStatus::IssuerMissing { issuer: Text::cut(&name::rfc4514(link.x509.issuer())) }
+            ends(ChainStatus::IssuerMissing { issuer: Text::cut(&name::rfc4514(link.x509.issuer())) })
         })
     }
 
+    /// The certificates that carry the issuer's name: those whose key identifier fits first, those that are valid at the
+    /// time before others. One that is on the way already would make a loop.
+    fn candidates(&self, link: &Link<'_>, path: &[usize]) -> Vec<usize> {
+        let on_the_way =
+            |issuer: &Link<'_>| issuer.der == self.leaf.der || path.iter().any(|&i| self.issuers[i].der == issuer.der);
+        let mut candidates: Vec<usize> = (0..self.issuers.len())
+            .filter(|&i| self.issuers[i].subject == link.issuer && !on_the_way(&self.issuers[i]))
+            .collect();
+        candidates.sort_by_key(|&i| {
+            let issuer = &self.issuers[i];
+            let other_key = same_key(link.issuer_key_id, issuer.key_id) == Some(false);
+            (other_key, !issuer.is_valid_at(self.at))
+        });
+        candidates
+    }
+
     /// Goes from `link` to one candidate that carries its issuer's name.
-    fn step(&mut self, link: &Link<'a>, issuer: &Link<'a>, path: &mut Vec<&'a [u8]>) -> ChainStatus {
+    fn step(&mut self, link: &Link<'_>, index: usize, path: &mut Vec<usize>) -> Way {
+        let issuer = &self.issuers[index];
+        let stays = |status| Way { status, above: path.clone() };
         let Some(left) = self.signatures_left.checked_sub(1) else {
-            return not_checked("too many certificates carry the issuer's name");
+            return stays(not_checked("too many certificates carry the issuer's name"));
         };
         self.signatures_left = left;
-        match verify_signature(&link.x509, &issuer.x509) {
+        match link.is_signed_by(issuer) {
             Signature::Verifies => {}
             Signature::Fails(why) => {
-                let (subject, issuer) = (link.subject(), issuer.subject());
-                return invalid(&format!("the signature of `{subject}` is not by the key of `{issuer}`: {why}"));
+                let (subject, issuer) = (link.shown(), issuer.shown());
+                return stays(invalid(&format!("the signature of `{subject}` is not by the key of `{issuer}`: {why}")));
             }
             Signature::Unsupported(what) => {
-                return not_checked(&format!("the signature of `{}` ({what}) cannot be verified here", link.subject()));
+                return stays(not_checked(&format!(
+                    "the signature of `{}` ({what}) cannot be verified here",
+                    link.shown()
+                )));
             }
         }
         // Issuers between the leaf and this one; a self-issued one does not count (RFC 5280 section 6.1.4).
-        let below = path.len() - 1;
-        if let Err(why) = may_issue(&issuer.x509, below, self.at) {
-            return invalid(&format!("`{}` {why}", issuer.subject()));
-        }
-        path.push(issuer.der);
-        let status = self.climb(issuer, path);
+        let below = path.iter().filter(|&&i| !self.issuers[i].is_self_issued()).count();
+        let may = issuer.may_issue(below, self.at);
+        path.push(index);
+        let way = match may {
+            Ok(()) => self.climb(issuer, path),
+            Err(why) => Way { status: invalid(&format!("`{}` {why}", issuer.shown())), above: path.clone() },
+        };
         path.pop();
-        status
+        way
+    }
+
+    /// What is wrong with a way that reaches its end, beyond what each step has looked at.
+    fn complete(&self, path: &[usize]) -> Option<ChainStatus> {
+        let above: Vec<&Link<'_>> = path.iter().map(|&index| &self.issuers[index]).collect();
+        for link in std::iter::once(self.leaf).chain(above.iter().copied()) {
+            if let Some(oid) = link.unknown_critical() {
+                let subject = link.shown();
+                return Some(invalid(&format!(
+                    "`{subject}` has the critical extension {oid}, which is not understood"
+                )));
+            }
+        }
+        let leaf_names = self.leaf.constrained();
+        for (i, issuer) in above.iter().enumerate() {
+            let Some(constraints) = issuer.constraints() else { continue };
+            // Every certificate below, those left out that are self-issued and not the leaf (RFC 5280 section 6.1.3).
+            let between = above[..i].iter().filter(|link| !link.is_self_issued()).map(|link| link.constrained());
+            let refused = constraints
+                .allow(&leaf_names)
+                .err()
+                .or_else(|| between.into_iter().find_map(|names| constraints.allow(&names).err()));
+            if let Some(why) = refused {
+                return Some(invalid(&format!("`{}` {why}", issuer.shown())));
+            }
+        }
+        // Windows takes the usages that all certificates of a chain allow together.
+        if self.leaf.claims_kdc()
+            && let Some(issuer) = above.iter().find(|issuer| issuer.allows_kdc() == Some(false))
+        {
+            return Some(invalid(&format!(
+                "`{}` may not issue for KDC Authentication: its own extended key usages lack it",
+                issuer.shown()
+            )));
+        }
+        None
     }
 }
 
@@ -153,122 +265,4 @@ fn invalid(detail: &str) -> ChainStatus {
 
 fn not_checked(why: &str) -> ChainStatus {
     ChainStatus::NotChecked { why: Text::cut(why) }
-}
-
-/// Whether a certificate may stand above `below` other issuers at a time; the error fits after its name.
-fn may_issue(issuer: &X509Certificate<'_>, below: usize, at: Timestamp) -> Result<(), String> {
-    let validity = issuer.validity();
-    let at_seconds = at.unix_ms().div_euclid(1_000);
-    if at_seconds < validity.not_before.timestamp() {
-        return Err("is not valid yet".to_owned());
-    }
-    if at_seconds > validity.not_after.timestamp() {
-        return Err("has expired".to_owned());
-    }
-    // Version 1 has no extensions; old roots are of it.
-    if issuer.version() == X509Version::V1 {
-        return Ok(());
-    }
-    let mut is_ca = false;
-    for extension in issuer.extensions() {
-        match extension.parsed_extension() {
-            ParsedExtension::BasicConstraints(constraints) => {
-                is_ca = constraints.ca;
-                if let Some(most) = constraints.path_len_constraint
-                    && below > usize::try_from(most).unwrap_or(usize::MAX)
-                {
-                    return Err(format!("allows {most} issuers below it, and there are {below}"));
-                }
-            }
-            ParsedExtension::KeyUsage(usage) if !usage.key_cert_sign() => {
-                return Err("may not issue: its key usage lacks keyCertSign".to_owned());
-            }
-            _ => {}
-        }
-    }
-    if is_ca { Ok(()) } else { Err("may not issue: its basic constraints do not mark a CA".to_owned()) }
-}
-
-#[derive(PartialEq, Eq)]
-enum Signature {
-    Verifies,
-    Fails(&'static str),
-    /// An algorithm or key that the library does not know, with its name.
-    Unsupported(String),
-}
-
-fn verify_signature(signed: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Signature {
-    // RFC 5280 section 4.1.1.2.
-    if signed.signature_algorithm != signed.tbs_certificate.signature {
-        return Signature::Fails("it names two different algorithms");
-    }
-    let algorithm = match algorithm(signed, issuer) {
-        Ok(algorithm) => algorithm,
-        Err(what) => return Signature::Unsupported(what),
-    };
-    let key = UnparsedPublicKey::new(algorithm, &issuer.public_key().subject_public_key.data);
-    match key.verify(signed.tbs_certificate.as_ref(), &signed.signature_value.data) {
-        Ok(()) => Signature::Verifies,
-        Err(_) => Signature::Fails("it does not verify"),
-    }
-}
-
-/// Chooses the algorithm by the signature's identifier and the issuer's key.
-fn algorithm(
-    signed: &X509Certificate<'_>,
-    issuer: &X509Certificate<'_>,
-) -> Result<&'static dyn VerificationAlgorithm, String> {
-    let oid = dotted(&signed.signature_algorithm.algorithm);
-    let hash = fields::signature_hash(&signed.signature_algorithm);
-    let spki = issuer.public_key();
-    let is_rsa = oid.starts_with("1.2.840.113549.1.1.") || oid == "1.3.14.3.2.29";
-    if is_rsa {
-        // The library takes moduli of 1024 to 8192 bits, and would call any other a failed signature.
-        let bits = RSAPublicKey::from_der(&spki.subject_public_key.data).map_or(0, |(_, key)| bit_length(key.modulus));
-        if !(1024..=8192).contains(&bits) {
-            return Err(format!("RSA with a key of {bits} bits"));
-        }
-        let supported: Option<&'static dyn VerificationAlgorithm> = if oid == fields::RSA_PSS {
-            // The library wants salt and mask of the same hash, as everybody writes them.
-            match (bits >= 2048 && pss_is_regular(signed, &hash), &hash) {
-                (true, SignatureHash::Sha256) => Some(&signature::RSA_PSS_2048_8192_SHA256),
-                (true, SignatureHash::Sha384) => Some(&signature::RSA_PSS_2048_8192_SHA384),
-                (true, SignatureHash::Sha512) => Some(&signature::RSA_PSS_2048_8192_SHA512),
-                _ => None,
-            }
-        } else {
-            match &hash {
-                SignatureHash::Sha1 => Some(&signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY),
-                SignatureHash::Sha256 => Some(&signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY),
-                SignatureHash::Sha384 if bits >= 2048 => Some(&signature::RSA_PKCS1_2048_8192_SHA384),
-                SignatureHash::Sha512 => Some(&signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY),
-                _ => None,
-            }
-        };
-        return supported.ok_or_else(|| format!("RSA, algorithm {oid}, key of {bits} bits"));
-    }
-    let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok()).map(|oid| dotted(&oid));
-    let supported: Option<&'static dyn VerificationAlgorithm> = match (oid.as_str(), curve.as_deref()) {
-        ("1.2.840.10045.4.3.2", Some("1.2.840.10045.3.1.7")) => Some(&signature::ECDSA_P256_SHA256_ASN1),
-        ("1.2.840.10045.4.3.3", Some("1.2.840.10045.3.1.7")) => Some(&signature::ECDSA_P256_SHA384_ASN1),
-        ("1.2.840.10045.4.3.2", Some("1.3.132.0.34")) => Some(&signature::ECDSA_P384_SHA256_ASN1),
-        ("1.2.840.10045.4.3.3", Some("1.3.132.0.34")) => Some(&signature::ECDSA_P384_SHA384_ASN1),
-        ("1.3.101.112", None) => Some(&signature::ED25519),
-        _ => None,
-    };
-    supported.ok_or_else(|| format!("algorithm {oid}"))
-}
-
-/// Whether the parameters of RSASSA-PSS ask for MGF1 with the signature's own hash and a salt of its length.
-fn pss_is_regular(signed: &X509Certificate<'_>, hash: &SignatureHash) -> bool {
-    let length = match hash {
-        SignatureHash::Sha256 => 32,
-        SignatureHash::Sha384 => 48,
-        SignatureHash::Sha512 => 64,
-        _ => return false,
-    };
-    let Some(parameters) = signed.signature_algorithm.parameters.as_ref() else { return false };
-    let Ok(parameters) = RsaSsaPssParams::try_from(parameters) else { return false };
-    let mask_hash = parameters.mask_gen_algorithm().ok().and_then(|mask| hash_by_oid(&dotted(&mask.hash)));
-    parameters.salt_length() == length && mask_hash.as_ref() == Some(hash)
 }

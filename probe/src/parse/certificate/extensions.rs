@@ -1,32 +1,25 @@
 //! The extensions that rules read, each in every form that certification authorities write.
 //!
 //! A broken extension costs that extension alone, with a remark: the certificate stands in the store all the same.
-
-use std::net::{Ipv4Addr, Ipv6Addr};
+//! What a broken one would have granted is not granted: it never reads as if it were not there.
 
 use muster_evidence::{ExtendedKeyUsage, SubjectAltName, TemplateReference, Text, limits};
-use x509_parser::asn1_rs::{Any, Class, FromDer, Oid, Tag};
+use muster_proto::link::der::{
+    BIT_STRING, BOOLEAN, Element, INTEGER, InvalidDer, OID, Reader, SEQUENCE, boolean, constructed, dotted, primitive,
+};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
 
-use super::fields::dotted;
-use super::name;
-use crate::parse::bytes::to_hex;
-
-const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
-/// szOID_ENROLL_CERTTYPE_EXTENSION: the name of a version 1 template, as a BMPString.
-const TEMPLATE_NAME: &str = "1.3.6.1.4.1.311.20.2";
-/// szOID_CERTIFICATE_TEMPLATE: identifier and version of a version 2 template.
-const TEMPLATE_OID: &str = "1.3.6.1.4.1.311.21.7";
-/// id-ad-ocsp (RFC 5280 section 4.2.2.1).
-const OCSP: &str = "1.3.6.1.5.5.7.48.1";
-
-const UPN: &str = "1.3.6.1.4.1.311.20.2.3";
-const NTDS_REPLICATION: &str = "1.3.6.1.4.1.311.25.1";
-const PKINIT_SAN: &str = "1.3.6.1.5.2.2";
+use super::general_name::{GeneralName, general_names};
+use super::{Point, name, oid};
 
 /// Bytes that the lists of one certificate may take together, so that it always fits an observation.
 const LIST_BYTES: usize = limits::OBSERVATION_BODY_BYTES * 2 / 3;
+
+/// Most distribution points and addresses of one certificate that are kept for fetching.
+const MAX_POINTS: usize = limits::CERTIFICATE_LIST;
+
+/// Longest address that is kept for fetching, in bytes.
+const MAX_URL_BYTES: usize = 2_000;
 
 #[derive(Default)]
 pub(super) struct Extensions {
@@ -37,99 +30,226 @@ pub(super) struct Extensions {
     pub(super) template: Option<TemplateReference>,
     pub(super) crl_distribution_points: Vec<Text>,
     pub(super) ocsp_urls: Vec<Text>,
+    pub(super) issuer_urls: Vec<Text>,
     pub(super) is_ca: bool,
+    pub(super) points: Vec<Point>,
 }
 
 impl Extensions {
     pub(super) fn read(x509: &X509Certificate<'_>, remarks: &mut Vec<Text>) -> Self {
         let mut read = Self::default();
         let mut budget = LIST_BYTES;
-        let mut seen: Vec<String> = Vec::new();
-        for extension in x509.extensions() {
-            let oid = dotted(&extension.oid);
-            if seen.contains(&oid) {
+        let all = x509.extensions();
+        for (i, extension) in all.iter().enumerate() {
+            let oid = extension.oid.as_bytes();
+            if all[..i].iter().any(|earlier| earlier.oid.as_bytes() == oid) {
                 // RFC 5280 section 4.2 forbids it; the first one counts.
-                remark(remarks, &format!("extension `{oid}` stands more than once"));
-                continue;
+                remark(remarks, &format!("extension `{}` stands more than once", dotted(oid)));
+            } else if let Err(problem) = read.take(oid, extension.value, &mut budget, remarks) {
+                remark(remarks, &format!("extension `{}` could not be read: {problem}", dotted(oid)));
             }
-            if read.take(&oid, extension.value, extension.parsed_extension(), &mut budget, remarks).is_none() {
-                remark(remarks, &format!("extension `{oid}` could not be read"));
-            }
-            seen.push(oid);
         }
         read
     }
 
-    /// Takes one extension; `None` when it is broken.
+    /// Takes one extension.
     fn take(
         &mut self,
-        oid: &str,
+        oid: &[u8],
         value: &[u8],
-        parsed: &ParsedExtension<'_>,
         budget: &mut usize,
         remarks: &mut Vec<Text>,
-    ) -> Option<()> {
-        match (oid, parsed) {
-            (EXTENDED_KEY_USAGE, _) => {
-                // Read here rather than by the library, which loses the order.
-                let usages = oids(value);
+    ) -> Result<(), InvalidDer> {
+        match oid {
+            oid::EXTENDED_KEY_USAGE => {
                 self.extended_key_usages = Some(Vec::new());
-                let texts = usages?.iter().map(|oid| Text::cut(&dotted(oid))).collect();
+                let texts = usages(value)?.into_iter().map(|oid| Text::cut(&dotted(oid))).collect();
                 let texts = bounded("extended key usages", texts, Text::as_str, budget, remarks);
                 self.extended_key_usages = Some(texts.into_iter().map(ExtendedKeyUsage).collect());
             }
-            (TEMPLATE_NAME, _) => {
-                let (_, any) = Any::from_der(value).ok()?;
+            oid::TEMPLATE_NAME => {
+                let element = only(value)?;
+                let text = name::string(element.tag, element.content);
+                let text = text.ok_or(InvalidDer::Value { kind: "string" })?;
                 // Where both stand, the name wins: the KDC asks for `DomainController` by it.
-                self.template = Some(TemplateReference::Name(Text::cut(&name::string(&any)?)));
+                self.template = Some(TemplateReference::Name(Text::cut(&text)));
             }
-            (TEMPLATE_OID, _) => {
-                let (_, sequence) = Any::from_der(value).ok()?;
-                sequence.header.assert_tag(Tag::Sequence).ok()?;
-                let (_, oid) = Oid::from_der(sequence.data).ok()?;
+            oid::TEMPLATE => {
+                let oid = only(value).and_then(|element| sequence(&element)?.expect(OID))?;
                 if self.template.is_none() {
-                    self.template = Some(TemplateReference::Oid(Text::cut(&dotted(&oid))));
+                    self.template = Some(TemplateReference::Oid(Text::cut(&dotted(oid.content))));
                 }
             }
-            (_, ParsedExtension::KeyUsage(usage)) => {
-                self.digital_signature = Some(usage.digital_signature());
-                self.key_encipherment = Some(usage.key_encipherment());
+            oid::KEY_USAGE => {
+                let usage = key_usage(value);
+                let granted = usage.unwrap_or_default();
+                self.digital_signature = Some(granted.digital_signature());
+                self.key_encipherment = Some(granted.key_encipherment());
+                usage?;
             }
-            (_, ParsedExtension::BasicConstraints(constraints)) => self.is_ca = constraints.ca,
-            (_, ParsedExtension::SubjectAlternativeName(names)) => {
-                let names = names.general_names.iter().map(alt_name).collect();
+            oid::BASIC_CONSTRAINTS => self.is_ca = basic_constraints(value)?.ca,
+            oid::SUBJECT_ALT_NAME => {
+                let names = general_names(value)?.iter().map(GeneralName::to_evidence).collect();
                 self.subject_alt_names = bounded("subject alternative names", names, alt_name_text, budget, remarks);
             }
-            (_, ParsedExtension::CRLDistributionPoints(points)) => {
-                let urls = points
-                    .iter()
-                    .filter_map(|point| match &point.distribution_point {
-                        Some(DistributionPointName::FullName(names)) => Some(names),
-                        _ => None,
-                    })
-                    .flatten()
-                    .filter_map(url)
-                    .collect();
+            oid::DISTRIBUTION_POINTS => {
+                let urls = self.take_points(value, false, remarks)?;
                 self.crl_distribution_points = bounded("distribution points", urls, Text::as_str, budget, remarks);
             }
-            (_, ParsedExtension::AuthorityInfoAccess(access)) => {
-                let urls = access
-                    .iter()
-                    .filter(|description| dotted(&description.access_method) == OCSP)
-                    .filter_map(|description| url(&description.access_location))
-                    .collect();
-                self.ocsp_urls = bounded("OCSP responders", urls, Text::as_str, budget, remarks);
+            oid::FRESHEST_LIST => {
+                self.take_points(value, true, remarks)?;
             }
-            (_, ParsedExtension::ParseError { .. }) => return None,
+            oid::AUTHORITY_ACCESS => {
+                let (mut ocsp, mut issuers) = (Vec::new(), Vec::new());
+                let mut descriptions = sequence(&only(value)?)?;
+                while !descriptions.is_empty() {
+                    let mut description = descriptions.expect(SEQUENCE)?.inside();
+                    let method = description.expect(OID)?.content;
+                    let GeneralName::Uri(url) = GeneralName::of(&description.any()?) else { continue };
+                    match method {
+                        oid::OCSP => ocsp.push(Text::cut(url)),
+                        oid::CA_ISSUERS => issuers.push(Text::cut(url)),
+                        _ => {}
+                    }
+                }
+                self.ocsp_urls = bounded("OCSP responders", ocsp, Text::as_str, budget, remarks);
+                self.issuer_urls = bounded("addresses of the issuer", issuers, Text::as_str, budget, remarks);
+            }
             // Anything else tells nothing that a rule reads.
             _ => {}
         }
-        Some(())
+        Ok(())
+    }
+
+    /// Takes CRLDistributionPoints or FreshestCRL (RFC 5280 sections 4.2.1.13 and 4.2.1.15), and returns the addresses.
+    fn take_points(&mut self, value: &[u8], delta: bool, remarks: &mut Vec<Text>) -> Result<Vec<Text>, InvalidDer> {
+        let mut urls = Vec::new();
+        let mut points = sequence(&only(value)?)?;
+        while !points.is_empty() {
+            let mut fields = points.expect(SEQUENCE)?.inside();
+            let name = fields.optional(constructed(0))?;
+            let reasons = fields.optional(primitive(1))?;
+            let issuer = fields.optional(constructed(2))?;
+            let Some(name) = name.map(|wrapped| wrapped.inside().any()).transpose()? else {
+                remark(remarks, "a distribution point names no place, only an issuer of lists");
+                continue;
+            };
+            if name.tag != constructed(0) {
+                remark(remarks, "a distribution point is relative to its issuer's name: it has no address");
+                continue;
+            }
+            if reasons.is_some() {
+                remark(remarks, "a distribution point is for some reasons of revocation only");
+            }
+            if issuer.is_some() {
+                remark(remarks, "the lists of a distribution point are issued by another CA");
+            }
+            let mut names = name.inside();
+            while !names.is_empty() {
+                let GeneralName::Uri(url) = GeneralName::of(&names.any()?) else { continue };
+                urls.push(Text::cut(url));
+                if self.points.len() < MAX_POINTS && url.len() <= MAX_URL_BYTES {
+                    self.points.push(Point { url: url.to_owned(), delta, other_issuer: issuer.is_some() });
+                }
+            }
+        }
+        Ok(urls)
+    }
+}
+
+/// What a key usage extension grants (RFC 5280 section 4.2.1.3), the first bit highest.
+#[derive(Clone, Copy, Default)]
+pub(super) struct KeyUsage(u8);
+
+impl KeyUsage {
+    pub(super) const fn digital_signature(self) -> bool {
+        self.0 & 0x80 != 0
+    }
+
+    pub(super) const fn key_encipherment(self) -> bool {
+        self.0 & 0x20 != 0
+    }
+
+    pub(super) const fn key_cert_sign(self) -> bool {
+        self.0 & 0x04 != 0
+    }
+
+    pub(super) const fn crl_sign(self) -> bool {
+        self.0 & 0x02 != 0
+    }
+}
+
+pub(super) fn key_usage(value: &[u8]) -> Result<KeyUsage, InvalidDer> {
+    let element = only(value)?;
+    match (element.tag, element.content) {
+        (BIT_STRING, [unused @ 0..=7, first, ..]) => {
+            // Bits that do not count must be zero, and are ignored where they are not.
+            let mask = if element.content.len() == 2 { 0xFF_u8 << unused } else { 0xFF };
+            Ok(KeyUsage(first & mask))
+        }
+        (BIT_STRING, [0]) => Ok(KeyUsage(0)),
+        (BIT_STRING, _) => Err(InvalidDer::Value { kind: "BIT STRING" }),
+        (found, _) => Err(InvalidDer::Tag { found, expected: BIT_STRING }),
+    }
+}
+
+/// Basic constraints (RFC 5280 section 4.2.1.9).
+#[derive(Clone, Copy, Default)]
+pub(super) struct BasicConstraints {
+    pub(super) ca: bool,
+    /// Most issuers below; one beyond any real chain for a number that does not fit.
+    pub(super) path_length: Option<u32>,
+}
+
+pub(super) fn basic_constraints(value: &[u8]) -> Result<BasicConstraints, InvalidDer> {
+    let mut fields = sequence(&only(value)?)?;
+    let ca = fields.optional(BOOLEAN)?.map_or(Ok(false), |element| boolean(&element))?;
+    let path_length = match fields.optional(INTEGER)?.map(|element| element.content) {
+        None => None,
+        Some([] | [0x80..=0xFF, ..]) => return Err(InvalidDer::Value { kind: "INTEGER" }),
+        Some(bytes) => {
+            let digits = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+            let long = digits.len() > 4;
+            Some(if long { u32::MAX } else { digits.iter().fold(0, |number, digit| number << 8 | u32::from(*digit)) })
+        }
+    };
+    fields.end()?;
+    Ok(BasicConstraints { ca, path_length })
+}
+
+/// The object identifiers of an extended key usage extension, in their order.
+pub(super) fn usages(value: &[u8]) -> Result<Vec<&[u8]>, InvalidDer> {
+    let mut list = sequence(&only(value)?)?;
+    let mut usages = Vec::new();
+    while !list.is_empty() {
+        let oid = list.expect(OID)?.content;
+        if oid.last().is_none_or(|last| last & 0x80 != 0) {
+            return Err(InvalidDer::Value { kind: "OBJECT IDENTIFIER" });
+        }
+        usages.push(oid);
+    }
+    Ok(usages)
+}
+
+/// The one element that a value is.
+pub(super) fn only(value: &[u8]) -> Result<Element<'_>, InvalidDer> {
+    let mut whole = Reader::new(value);
+    let element = whole.any()?;
+    whole.end()?;
+    Ok(element)
+}
+
+/// A reader of what a sequence holds.
+pub(super) fn sequence<'a>(element: &Element<'a>) -> Result<Reader<'a>, InvalidDer> {
+    if element.tag == SEQUENCE {
+        Ok(element.inside())
+    } else {
+        Err(InvalidDer::Tag { found: element.tag, expected: SEQUENCE })
     }
 }
 
 fn remark(remarks: &mut Vec<Text>, text: &str) {
-    if remarks.len() < limits::CERTIFICATE_LIST {
+    if remarks.len() < limits::CERTIFICATE_LIST && remarks.iter().all(|known| known.as_str() != text) {
         remarks.push(Text::cut(text));
     }
 }
@@ -156,26 +276,6 @@ fn bounded<T>(
     list
 }
 
-fn oids(value: &[u8]) -> Option<Vec<Oid<'_>>> {
-    let (_, sequence) = Any::from_der(value).ok()?;
-    sequence.header.assert_tag(Tag::Sequence).ok()?;
-    let mut rest = sequence.data;
-    let mut oids = Vec::new();
-    while !rest.is_empty() {
-        let (after, oid) = Oid::from_der(rest).ok()?;
-        oids.push(oid);
-        rest = after;
-    }
-    Some(oids)
-}
-
-fn url(name: &GeneralName<'_>) -> Option<Text> {
-    match name {
-        GeneralName::URI(url) => Some(Text::cut(url)),
-        _ => None,
-    }
-}
-
 fn alt_name_text(name: &SubjectAltName) -> &str {
     match name {
         SubjectAltName::Dns(text)
@@ -185,74 +285,4 @@ fn alt_name_text(name: &SubjectAltName) -> &str {
         | SubjectAltName::KerberosPrincipal(text)
         | SubjectAltName::Other(text) => text.as_str(),
     }
-}
-
-fn alt_name(general_name: &GeneralName<'_>) -> SubjectAltName {
-    let other = |text: String| SubjectAltName::Other(Text::cut(&text));
-    match general_name {
-        GeneralName::DNSName(dns) => SubjectAltName::Dns(Text::cut(dns)),
-        GeneralName::IPAddress(bytes) => match ip(bytes) {
-            Some(ip) => SubjectAltName::Ip(Text::cut(&ip)),
-            None => other(format!("IP address of {} bytes", bytes.len())),
-        },
-        GeneralName::OtherName(oid, value) => {
-            let oid = dotted(oid);
-            other_name(&oid, value).unwrap_or_else(|| other(format!("other name {oid}")))
-        }
-        GeneralName::RFC822Name(mail) => other(format!("mail {mail}")),
-        GeneralName::URI(uri) => other(format!("URI {uri}")),
-        GeneralName::DirectoryName(directory) => other(format!("directory name {}", name::rfc4514(directory))),
-        GeneralName::RegisteredID(oid) => other(format!("registered id {}", dotted(oid))),
-        GeneralName::X400Address(_) => other("X.400 address".to_owned()),
-        GeneralName::EDIPartyName(_) => other("EDI party name".to_owned()),
-        GeneralName::Invalid(tag, bytes) => other(format!("unreadable name of form {} ({} bytes)", tag.0, bytes.len())),
-    }
-}
-
-fn ip(bytes: &[u8]) -> Option<String> {
-    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
-        return Some(Ipv4Addr::from(v4).to_string());
-    }
-    <[u8; 16]>::try_from(bytes).ok().map(|v6| Ipv6Addr::from(v6).to_string())
-}
-
-/// Reads the other names that Windows writes; `None` for another one or a broken one.
-fn other_name(oid: &str, value: &[u8]) -> Option<SubjectAltName> {
-    let (_, value) = explicit(value, 0)?;
-    match oid {
-        UPN => Some(SubjectAltName::Upn(Text::cut(&name::string(&value)?))),
-        NTDS_REPLICATION => {
-            let is_guid = value.tag() == Tag::OctetString && value.data.len() == 16;
-            is_guid.then(|| SubjectAltName::DirectoryGuid(Text::cut(&to_hex(value.data))))
-        }
-        PKINIT_SAN => Some(SubjectAltName::KerberosPrincipal(Text::cut(&kerberos_principal(&value)?))),
-        _ => None,
-    }
-}
-
-/// KRB5PrincipalName (RFC 4556 section 3.2.2) with PrincipalName of RFC 4120 section 5.2.2.
-fn kerberos_principal(value: &Any<'_>) -> Option<String> {
-    value.header.assert_tag(Tag::Sequence).ok()?;
-    let (rest, realm) = explicit(value.data, 0)?;
-    let (_, principal) = explicit(rest, 1)?;
-    let (rest, _name_type) = explicit(principal.data, 0)?;
-    let (_, components) = explicit(rest, 1)?;
-    let mut name = Vec::new();
-    let mut rest = components.data;
-    while !rest.is_empty() {
-        let (after, component) = Any::from_der(rest).ok()?;
-        name.push(std::str::from_utf8(component.data).ok()?);
-        rest = after;
-    }
-    Some(format!("{}@{}", name.join("/"), std::str::from_utf8(realm.data).ok()?))
-}
-
-/// What an explicit context tag wraps, and what follows it.
-fn explicit(bytes: &[u8], tag: u32) -> Option<(&[u8], Any<'_>)> {
-    let (rest, outer) = Any::from_der(bytes).ok()?;
-    if outer.class() != Class::ContextSpecific || outer.tag() != Tag(tag) {
-        return None;
-    }
-    let (_, inner) = Any::from_der(outer.data).ok()?;
-    Some((rest, inner))
 }

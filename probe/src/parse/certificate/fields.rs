@@ -1,12 +1,12 @@
 //! One DER certificate read into evidence.
 
-use std::fmt::Write as _;
-
 use muster_evidence::{Certificate, ChainStatus, KeyAlgorithm, Sha256, SignatureHash, Text, Thumbprint, Timestamp};
+use muster_proto::link::der;
 use ring::digest;
 use sha2::Digest as _;
 use x509_parser::asn1_rs::{FromDer, Oid};
-use x509_parser::certificate::X509Certificate;
+use x509_parser::certificate::{X509Certificate, X509CertificateParser};
+use x509_parser::nom::Parser as _;
 use x509_parser::public_key::RSAPublicKey;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::time::ASN1Time;
@@ -15,9 +15,6 @@ use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 use super::extensions::Extensions;
 use super::{InvalidCertificate, Parsed, name};
 use crate::parse::bytes::to_hex;
-
-/// Longest object identifier that is written in dotted form, in bytes.
-const OID_BYTES: usize = 64;
 
 pub(super) const RSA: &str = "1.2.840.113549.1.1.1";
 pub(super) const RSA_PSS: &str = "1.2.840.113549.1.1.10";
@@ -46,25 +43,26 @@ pub fn from_der(der: &[u8]) -> Result<Parsed, InvalidCertificate> {
         template: extensions.template,
         crl_distribution_points: extensions.crl_distribution_points,
         ocsp_urls: extensions.ocsp_urls,
+        issuer_urls: extensions.issuer_urls,
         is_ca: extensions.is_ca,
         chain: ChainStatus::NotChecked { why: Text::cut("the chain was not looked at") },
-        issuer_urls: Vec::new(),
         issuer_thumbprint: None,
         root_thumbprint: None,
         revocation: None,
     };
-    Ok(Parsed { certificate, remarks, der: der.to_vec() })
+    Ok(Parsed { certificate, remarks, points: extensions.points, der: der.to_vec() })
 }
 
 /// The thumbprint, which is SHA-1 by definition and secures nothing.
-fn sha1(der: &[u8]) -> Thumbprint {
+pub(super) fn sha1(der: &[u8]) -> Thumbprint {
     let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, der);
     Thumbprint::from_slice(digest.as_ref()).expect("a SHA-1 digest has 20 bytes")
 }
 
 /// Parses the structure and refuses bytes after it.
-pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, InvalidCertificate> {
-    match X509Certificate::from_der(der) {
+pub(in crate::parse) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, InvalidCertificate> {
+    // Extensions are read one by one by those who need them: a broken one must not cost the others.
+    match X509CertificateParser::new().with_deep_parse_extensions(false).parse(der) {
         Ok(([], x509)) => Ok(x509),
         Ok((rest, _)) => Err(InvalidCertificate::TrailingBytes { length: der.len() - rest.len(), extra: rest.len() }),
         Err(error) => {
@@ -82,37 +80,9 @@ fn timestamp(der: &[u8], field: &str, time: ASN1Time) -> Result<Timestamp, Inval
         .map_err(|error| InvalidCertificate::Der { length: der.len(), problem: format!("`{field}`: {error}") })
 }
 
-/// An object identifier in dotted form (X.690 section 8.19); a broken or absurdly long one in hexadecimal.
-///
-/// Written here because the library's way, with numbers of any size, costs more than the rest of a certificate.
+/// An object identifier in dotted form.
 pub(super) fn dotted(oid: &Oid<'_>) -> String {
-    let bytes = oid.as_bytes();
-    let broken = || format!("#{}", to_hex(&bytes[..bytes.len().min(OID_BYTES)]));
-    // The last byte of an arc has its upper bit clear.
-    if bytes.len() > OID_BYTES || bytes.last().is_none_or(|last| last & 0x80 != 0) {
-        return broken();
-    }
-    let mut text = String::with_capacity(4 * bytes.len());
-    let mut arc: u128 = 0;
-    for byte in bytes {
-        if arc >> 121 != 0 {
-            return broken();
-        }
-        arc = arc << 7 | u128::from(byte & 0x7F);
-        if byte & 0x80 != 0 {
-            continue;
-        }
-        // Writing to a `String` cannot fail.
-        let _ = if text.is_empty() {
-            // The first two arcs share a number, and the first is at most 2.
-            let first = (arc / 40).min(2);
-            write!(text, "{first}.{}", arc - 40 * first)
-        } else {
-            write!(text, ".{arc}")
-        };
-        arc = 0;
-    }
-    text
+    der::dotted(oid.as_bytes())
 }
 
 /// A big-endian number without its leading zeros.
@@ -193,29 +163,6 @@ pub(super) fn hash_by_oid(oid: &str) -> Option<SignatureHash> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn object_identifiers_in_dotted_form() {
-        let long = vec![0x81; 65];
-        for (bytes, expected) in [
-            (&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0B][..], "1.2.840.113549.1.1.11"),
-            (&[0x55, 0x1D, 0x25], "2.5.29.37"),
-            (&[0x88, 0x37, 0x03], "2.999.3"),
-            (&[0x00], "0.0"),
-            (&[0x27], "0.39"),
-            // A broken one, an empty one, one of absurd length and one with an absurd arc.
-            (&[0x2A, 0x86], "#2a86"),
-            (&[], "#"),
-            (&long, &format!("#{}", "81".repeat(64))),
-            (&[0xFF; 20][..], &format!("#{}", "ff".repeat(20))),
-        ] {
-            assert_eq!(dotted(&Oid::new(bytes.into())), expected);
-        }
-        let mut absurd = vec![0x2A];
-        absurd.extend([0xFF; 20]);
-        absurd.push(0x7F);
-        assert!(dotted(&Oid::new(absurd.into())).starts_with("#2aff"));
-    }
 
     #[test]
     fn bits_of_a_number() {

@@ -2,20 +2,26 @@
 //!
 //! A domain controller's certificate is read whatever is wrong with it: SHA-1 signatures, 1024-bit keys and odd
 //! extensions are exactly what the rules ask about, so a TLS library, which refuses them, is no use here. Only what
-//! is no certificate at all is an error. Revocation is left to others.
+//! is no certificate at all is an error.
 
 use muster_evidence::{Certificate, Text};
 use serde::Serialize;
 
 mod chain;
+mod constraints;
 mod extensions;
 mod fields;
-mod name;
+mod general_name;
+mod issuing;
+pub(in crate::parse) mod name;
+mod oid;
 mod pem;
+mod revocation;
+pub(in crate::parse) mod signature;
 
-pub use chain::verify_chain;
-pub(in crate::parse) use fields::bit_length;
+pub use chain::{AtHand, Findings, examine, issuers, verify_chain};
 pub use fields::from_der;
+pub(in crate::parse) use fields::{bit_length, parse};
 
 use crate::parse::ParseError;
 
@@ -27,9 +33,23 @@ pub struct Parsed {
     /// Words on what could not be read or had to be cut; empty for an ordinary certificate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<Text>,
-    /// The DER form, for [`verify_chain`].
+    /// Where its revocation lists are, in full; the evidence has the addresses cut to their bound.
+    #[serde(skip)]
+    pub points: Vec<Point>,
+    /// The DER form, for [`examine`].
     #[serde(skip)]
     pub der: Vec<u8>,
+}
+
+/// An address in a distribution point of a certificate or list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// The address.
+    pub url: String,
+    /// Whether a delta list is there (freshest CRL) rather than a base.
+    pub delta: bool,
+    /// Whether the point says that another CA issues its lists.
+    pub other_issuer: bool,
 }
 
 /// What one input held.

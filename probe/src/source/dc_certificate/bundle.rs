@@ -10,12 +10,16 @@ use muster_evidence::{
     ObservationKey, Outcome, PrivateKey, Subject, Text, Timestamp, limits,
 };
 
-use crate::parse::certificate::{self, Parsed};
+use crate::parse::certificate::{self, AtHand, Parsed};
+use crate::parse::revocation_list;
 use crate::source::Sighting;
 use crate::source::files::{self, ReadError};
 
 /// Names that exported certificates carry; other files in a folder are passed over.
 const EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "der"];
+
+/// The name that exported revocation lists carry. They are taken where issuers are.
+const LIST_EXTENSION: &str = "crl";
 
 /// Most files taken from one folder.
 const MAX_FILES: usize = 256;
@@ -27,6 +31,8 @@ pub struct FileBundle {
     pub certificates: Vec<Parsed>,
     /// Files and blocks that should be certificates and are none, one sentence each.
     pub problems: Vec<String>,
+    /// Revocation lists, in DER.
+    pub lists: Vec<Vec<u8>>,
 }
 
 /// Why a file or folder of certificates could not be read.
@@ -85,7 +91,7 @@ pub fn read_paths(paths: &[PathBuf]) -> Result<FileBundle, ReadCertificates> {
             let files: Vec<PathBuf> = files::list(path)
                 .map_err(|error| ReadCertificates::from_read(&error))?
                 .into_iter()
-                .filter(|file| is_certificate_file(file))
+                .filter(|file| is_certificate_file(file) || is_list_file(file))
                 .collect();
             if files.len() > MAX_FILES {
                 return Err(ReadCertificates::TooMany { path: path.display().to_string() });
@@ -105,6 +111,10 @@ fn is_certificate_file(path: &Path) -> bool {
     EXTENSIONS.contains(&extension.as_str()) && !path.is_dir()
 }
 
+fn is_list_file(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(LIST_EXTENSION)) && !path.is_dir()
+}
+
 impl FileBundle {
     fn add(&mut self, path: &Path) -> Result<(), ReadCertificates> {
         let bytes = match files::read(path) {
@@ -114,8 +124,20 @@ impl FileBundle {
             }
             Err(error) => return Err(ReadCertificates::from_read(&error)),
         };
-        self.add_bytes(&path.display().to_string(), &bytes);
+        if is_list_file(path) {
+            self.add_list(&path.display().to_string(), bytes);
+        } else {
+            self.add_bytes(&path.display().to_string(), &bytes);
+        }
         Ok(())
+    }
+
+    /// Adds the revocation list that `bytes` hold, in DER.
+    fn add_list(&mut self, name: &str, bytes: Vec<u8>) {
+        match revocation_list::from_der(&bytes) {
+            Ok(_) => self.lists.push(bytes),
+            Err(error) => self.problems.push(format!("`{name}`: {error}")),
+        }
     }
 
     /// Adds what `bytes`, known to people as `name`, hold.
@@ -135,6 +157,7 @@ impl FileBundle {
 pub struct Trust {
     anchors: Result<Vec<Vec<u8>>, String>,
     intermediates: Vec<Vec<u8>>,
+    lists: Vec<Vec<u8>>,
 }
 
 impl Trust {
@@ -152,27 +175,29 @@ impl Trust {
                 .map_err(|error| format!("failed to read the trust anchors: {}", error.line()))
                 .and_then(|bundle| Self::some_anchors(bundle.certificates))
         };
-        Self { anchors, intermediates: ders(issuers.certificates) }
+        Self { anchors, intermediates: ders(issuers.certificates), lists: issuers.lists }
     }
 
     /// Trust in certificates at hand.
     pub fn from_certificates(anchors: Vec<Parsed>, intermediates: Vec<Parsed>) -> Self {
-        Self { anchors: Self::some_anchors(anchors), intermediates: ders(intermediates) }
+        Self { anchors: Self::some_anchors(anchors), intermediates: ders(intermediates), lists: Vec::new() }
+    }
+
+    /// With further revocation lists, in DER.
+    #[must_use]
+    pub fn with_lists(mut self, lists: Vec<Vec<u8>>) -> Self {
+        self.lists.extend(lists);
+        self
+    }
+
+    /// Every certificate that may be an issuer: these, the anchors, and `extra` ones.
+    pub(in crate::source) fn issuers(&self, extra: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let anchors = self.anchors.as_deref().unwrap_or_default();
+        self.intermediates.iter().chain(extra).chain(anchors).cloned().collect()
     }
 
     fn some_anchors(anchors: Vec<Parsed>) -> Result<Vec<Vec<u8>>, String> {
         if anchors.is_empty() { Err("no trust anchor is at hand".to_owned()) } else { Ok(ders(anchors)) }
-    }
-
-    fn verify(&self, leaf: &[u8], extra: &[Vec<u8>], at: Timestamp) -> ChainStatus {
-        match &self.anchors {
-            Ok(anchors) => {
-                let issuers: Vec<&[u8]> = self.intermediates.iter().chain(extra).map(Vec::as_slice).collect();
-                let anchors: Vec<&[u8]> = anchors.iter().map(Vec::as_slice).collect();
-                certificate::verify_chain(leaf, &issuers, &anchors, at)
-            }
-            Err(why) => ChainStatus::NotChecked { why: Text::cut(why) },
-        }
     }
 }
 
@@ -227,9 +252,19 @@ pub fn sightings(store: Store, presented: &[Vec<u8>], trust: &Trust, now: Timest
         unreadable: store.unreadable,
     };
     let mut sightings = vec![Sighting::observed(Evidence::CertificateListing(listing))];
+    let (anchors, unchecked) = match &trust.anchors {
+        Ok(anchors) => (anchors.as_slice(), None),
+        Err(why) => (&[][..], Some(ChainStatus::NotChecked { why: Text::cut(why) })),
+    };
+    issuers.extend_from_slice(&trust.intermediates);
+    let at_hand = AtHand::new(&issuers, anchors, &trust.lists);
     for entry in unique {
         let mut certificate = entry.parsed.certificate;
-        certificate.chain = trust.verify(&entry.parsed.der, &issuers, now);
+        let findings = certificate::examine(&entry.parsed.der, &at_hand, now);
+        certificate.chain = unchecked.clone().unwrap_or(findings.status);
+        certificate.issuer_thumbprint = findings.issuer;
+        certificate.root_thumbprint = findings.root;
+        certificate.revocation = findings.revocation;
         sightings.push(Sighting {
             key: ObservationKey { kind: Kind::Certificate, subject: Subject::Certificate(certificate.sha256) },
             outcome: Outcome::Observed(Evidence::Certificate(Box::new(certificate))),

@@ -1,7 +1,8 @@
 //! Certificates of a domain controller: from files, or as it presents them over TLS.
 //!
 //! Both ways yield one listing and one observation per certificate. Which of them the KDC would select is a rule and
-//! not decided here; neither is revocation. Nothing here depends on the platform.
+//! not decided here. Whether one was revoked is told by the lists at hand, which [`super::revocation_lists`] fetches.
+//! Nothing here depends on the platform.
 
 pub mod bundle;
 pub mod ldap;
@@ -10,9 +11,9 @@ mod tls;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use muster_evidence::{CertificateStore, Kind, PrivateKey, Timestamp};
+use muster_evidence::{CertificateStore, FailureReason, Kind, PrivateKey, Timestamp};
 
-use super::{Sighting, Source, SourceSettings, failed};
+use super::{Sighting, Source, SourceSettings, failed, revocation_lists};
 use bundle::{Entry, Store, Trust};
 
 /// How certificates are looked at.
@@ -22,7 +23,7 @@ pub struct DcCertificateSettings {
     pub origin: CertificateOrigin,
     /// Files and folders of the certificates that chains must end in. Without any, chains are not checked.
     pub anchors: Vec<PathBuf>,
-    /// Files and folders of further issuers.
+    /// Files and folders of further issuers, and of revocation lists.
     pub intermediates: Vec<PathBuf>,
 }
 
@@ -96,38 +97,71 @@ impl Source for DcCertificateSource {
     }
 
     fn observe(&self, settings: &SourceSettings, now: Timestamp) -> Vec<Sighting> {
-        settings.dc_certificate.iter().flat_map(|settings| look(settings, now)).collect()
+        let Some(certificates) = &settings.dc_certificate else { return Vec::new() };
+        let lists = settings.revocation.as_ref().map(revocation_lists::kept).unwrap_or_default();
+        look(certificates, lists, now)
     }
 }
 
-fn look(settings: &DcCertificateSettings, now: Timestamp) -> Vec<Sighting> {
-    let trust = Trust::load(&settings.anchors, &settings.intermediates);
+/// The certificates that were found.
+pub(super) struct Found {
+    place: CertificateStore,
+    /// The certificates of the controller, in the order of the place.
+    pub(super) entries: Vec<Entry>,
+    /// Further issuers that came with them.
+    presented: Vec<Vec<u8>>,
+    unreadable: u32,
+}
+
+impl Found {
+    /// Everything found that may be an issuer of the others.
+    pub(super) fn issuers(&self) -> Vec<Vec<u8>> {
+        let mut issuers = self.presented.clone();
+        issuers.extend(self.entries.iter().filter(|e| e.parsed.certificate.is_ca).map(|e| e.parsed.der.clone()));
+        issuers
+    }
+}
+
+/// Why no certificates were found.
+pub(super) struct NotFound {
+    pub(super) reason: FailureReason,
+    pub(super) line: String,
+}
+
+/// Finds the certificates of the controller, without verifying anything.
+pub(super) fn find(settings: &DcCertificateSettings) -> Result<Found, NotFound> {
     match &settings.origin {
-        CertificateOrigin::Files(paths) => match bundle::read_paths(paths) {
-            Ok(bundle) => {
-                for problem in &bundle.problems {
-                    tracing::warn!(problem, "an entry of the certificate files is no certificate");
-                }
-                let unreadable = u32::try_from(bundle.problems.len()).unwrap_or(u32::MAX);
-                let entries = bundle
-                    .certificates
-                    .into_iter()
-                    .map(|parsed| Entry { parsed, private_key: PrivateKey::Undetermined })
-                    .collect();
-                bundle::sightings(Store { place: CertificateStore::Files, entries, unreadable }, &[], &trust, now)
+        CertificateOrigin::Files(paths) => {
+            let bundle =
+                bundle::read_paths(paths).map_err(|error| NotFound { reason: error.reason(), line: error.line() })?;
+            for problem in &bundle.problems {
+                tracing::warn!(problem, "an entry of the certificate files is no certificate");
             }
-            Err(error) => vec![Sighting::of_host(Kind::CertificateListing, failed(error.reason(), error.line()))],
-        },
-        CertificateOrigin::Peer(peer) => match tls::present(peer) {
-            Ok(presented) => {
-                let store = Store {
-                    place: CertificateStore::TlsPeer,
-                    entries: vec![Entry { parsed: presented.leaf, private_key: presented.private_key }],
-                    unreadable: 0,
-                };
-                bundle::sightings(store, &presented.intermediates, &trust, now)
-            }
-            Err(error) => vec![Sighting::of_host(Kind::CertificateListing, failed(error.reason(), error.line()))],
-        },
+            let entries = bundle
+                .certificates
+                .into_iter()
+                .map(|parsed| Entry { parsed, private_key: PrivateKey::Undetermined })
+                .collect();
+            let unreadable = u32::try_from(bundle.problems.len()).unwrap_or(u32::MAX);
+            Ok(Found { place: CertificateStore::Files, entries, presented: Vec::new(), unreadable })
+        }
+        CertificateOrigin::Peer(peer) => {
+            let presented =
+                tls::present(peer).map_err(|error| NotFound { reason: error.reason(), line: error.line() })?;
+            let entries = vec![Entry { parsed: presented.leaf, private_key: presented.private_key }];
+            let place = CertificateStore::TlsPeer;
+            Ok(Found { place, entries, presented: presented.intermediates, unreadable: 0 })
+        }
+    }
+}
+
+fn look(settings: &DcCertificateSettings, lists: Vec<Vec<u8>>, now: Timestamp) -> Vec<Sighting> {
+    match find(settings) {
+        Ok(found) => {
+            let trust = Trust::load(&settings.anchors, &settings.intermediates).with_lists(lists);
+            let Found { place, entries, presented, unreadable } = found;
+            bundle::sightings(Store { place, entries, unreadable }, &presented, &trust, now)
+        }
+        Err(error) => vec![Sighting::of_host(Kind::CertificateListing, failed(error.reason, error.line))],
     }
 }

@@ -4,10 +4,9 @@
 //! an operator must hear of. Nothing is sent over the connection, so there is nothing to protect. Whether the peer
 //! holds the private key is told by the signature of its handshake.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use muster_evidence::{FailureReason, PrivateKey};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -18,6 +17,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::ldap::{StartTlsError, start_tls};
 use super::{TlsMode, TlsPeer};
 use crate::parse::certificate::{self, InvalidCertificate, Parsed};
+use crate::source::net::{self, ConnectError};
 
 /// What a peer presented.
 #[derive(Debug)]
@@ -33,14 +33,8 @@ pub(super) struct Presented {
 /// Why a peer's certificates could not be seen.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PeerError {
-    #[error("failed to resolve `{host}`")]
-    Resolve {
-        host: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("failed to connect to `{at}`: {tried}")]
-    Connect { at: String, tried: String, reason: FailureReason },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("`{host}` is no DNS name and no address")]
     Name { host: String },
     #[error("`{at}` did not begin TLS")]
@@ -70,8 +64,8 @@ pub(super) enum PeerError {
 impl PeerError {
     pub(super) fn reason(&self) -> FailureReason {
         match self {
-            Self::Resolve { .. } | Self::Name { .. } => FailureReason::Unavailable,
-            Self::Connect { reason, .. } => *reason,
+            Self::Connect(ConnectError::Resolve { .. }) | Self::Name { .. } => FailureReason::Unavailable,
+            Self::Connect(ConnectError::Connect { reason, .. }) => *reason,
             Self::StartTls { source, .. } => match source {
                 StartTlsError::Io(error) => stream_reason(error),
                 StartTlsError::Malformed { .. } => FailureReason::Unreadable,
@@ -103,14 +97,10 @@ fn stream_reason(error: &io::Error) -> FailureReason {
 /// Connects, shakes hands and returns what the peer presented.
 pub(super) fn present(peer: &TlsPeer) -> Result<Presented, PeerError> {
     let deadline = Instant::now() + peer.timeout.min(TlsPeer::MAX_TIMEOUT);
-    let at = if peer.host.contains(':') {
-        format!("[{}]:{}", peer.host, peer.port)
-    } else {
-        format!("{}:{}", peer.host, peer.port)
-    };
+    let at = net::shown(&peer.host, peer.port);
     let name = ServerName::try_from(peer.host.clone()).map_err(|_| PeerError::Name { host: peer.host.clone() })?;
 
-    let mut stream = connect(peer, &at, deadline)?;
+    let mut stream = net::connect(&peer.host, peer.port, deadline)?;
     if peer.mode == TlsMode::StartTls {
         start_tls(&mut stream).map_err(|source| PeerError::StartTls { at: at.clone(), source })?;
     }
@@ -137,70 +127,6 @@ pub(super) fn present(peer: &TlsPeer) -> Result<Presented, PeerError> {
     let private_key = if seen.key_proved { PrivateKey::Present } else { PrivateKey::Undetermined };
     let leaf = certificate::from_der(leaf).map_err(|source| PeerError::Unreadable { at, source })?;
     Ok(Presented { leaf, intermediates: intermediates.to_vec(), private_key })
-}
-
-/// Tries every address of the peer, IPv6 and IPv4 as the resolver orders them, within the deadline.
-fn connect(peer: &TlsPeer, at: &str, deadline: Instant) -> Result<DeadlineStream, PeerError> {
-    let resolve = |source| PeerError::Resolve { host: peer.host.clone(), source };
-    let addresses: Vec<SocketAddr> = match peer.host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, peer.port)],
-        Err(_) => (peer.host.as_str(), peer.port).to_socket_addrs().map_err(resolve)?.take(8).collect(),
-    };
-    let mut tried = Vec::new();
-    let mut reason = FailureReason::Unavailable;
-    for (index, address) in addresses.iter().enumerate() {
-        // What is left is shared, so that a dead first address leaves time for the next.
-        let others = u32::try_from(addresses.len() - index).unwrap_or(1);
-        let share = deadline.saturating_duration_since(Instant::now()) / others;
-        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
-            Ok(stream) => return Ok(DeadlineStream { stream, deadline }),
-            Err(error) => {
-                reason = crate::source::failure_reason(&error);
-                tried.push(format!("{address}: {error}"));
-            }
-        }
-    }
-    let tried = if tried.is_empty() { "the name has no address".to_owned() } else { tried.join("; ") };
-    Err(PeerError::Connect { at: at.to_owned(), tried, reason })
-}
-
-/// A connection on which all reads and writes together end by one deadline, however slowly the peer drips.
-struct DeadlineStream {
-    stream: TcpStream,
-    deadline: Instant,
-}
-
-impl DeadlineStream {
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::Error::new(io::ErrorKind::TimedOut, "the peer was too slow")) } else { Ok(left) }
-    }
-}
-
-/// A socket's own timeout reads as "would block" on some systems; it is one word here.
-fn timed_out(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "the peer was too slow"),
-        _ => error,
-    }
-}
-
-impl Read for DeadlineStream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(buffer).map_err(timed_out)
-    }
-}
-
-impl Write for DeadlineStream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(bytes).map_err(timed_out)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
-    }
 }
 
 fn client(looker: &Arc<Looker>, name: ServerName<'static>) -> Result<ClientConnection, rustls::Error> {
