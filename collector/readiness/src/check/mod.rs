@@ -12,6 +12,8 @@ use crate::{Facts, Freshness, Judgement, Policy, SiteFacts, Standing};
 
 pub(crate) mod answer;
 #[cfg(test)]
+mod catalogue;
+#[cfg(test)]
 pub(crate) mod fixture;
 mod page;
 
