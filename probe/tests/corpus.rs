@@ -35,9 +35,35 @@ fn captures() -> Vec<(String, PathBuf)> {
     found
 }
 
-/// What the probe says of one capture, the folder's place left out.
+/// Why a check has no answer where a capture lacks a whole kind of evidence. That a gap is told as one is tested beside
+/// each check; here it would stand in every text.
+const LACKING: &[&str] = &[
+    "not reported",
+    "none of their channels was reported",
+    "the system does not say it",
+    "nobody could look for them",
+    "nobody reads the directory of this forest",
+    "its counters were not read, and the events of registration and TPM: not reported",
+];
+
+/// What the probe says of one capture: without the gaps that are there for want of another file, and without the folder's
+/// place.
 fn told(capture: &Path) -> String {
-    let (mut text, problems) = text_of_captures(capture, &Policy::default(), now(), Page::PLAIN);
+    let (full, problems) = text_of_captures(capture, &Policy::default(), now(), Page::PLAIN);
+    let lacking = |part: &str| {
+        let words = part.split_whitespace().collect::<Vec<_>>().join(" ");
+        let why = words.split_once(" why ").map(|(_, why)| why.split_once(" age ").map_or(why, |(why, _)| why));
+        part.starts_with("  UNKNOWN") && why.is_some_and(|why| LACKING.contains(&why))
+    };
+    let (left_out, kept): (Vec<&str>, Vec<&str>) =
+        full.split("\n\n").filter(|part| !part.starts_with("Add --explain")).partition(|part| lacking(part));
+    let mut text = kept.join("\n\n");
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    if !left_out.is_empty() {
+        text.push_str(&format!("\n{} more gaps for want of other files\n", left_out.len()));
+    }
     if !problems.is_empty() {
         text.push_str("\nstandard error:\n");
         for problem in problems {
@@ -52,6 +78,7 @@ fn told(capture: &Path) -> String {
 fn each_capture_is_judged_as_written_down() {
     let golden = folder("tests/golden/corpus");
     if std::env::var_os("MUSTER_REGENERATE").is_some() {
+        let _ = fs::remove_dir_all(&golden);
         fs::create_dir_all(&golden).unwrap();
         for (name, capture) in captures() {
             fs::write(golden.join(format!("{name}.txt")), told(&capture)).unwrap();
@@ -72,16 +99,12 @@ fn each_capture_is_judged_as_written_down() {
         differing.len(),
         differing.join("\n")
     );
-}
-
-#[test]
-fn no_golden_text_is_left_over() {
-    let texts: BTreeSet<String> = fs::read_dir(folder("tests/golden/corpus"))
+    let texts: BTreeSet<String> = fs::read_dir(golden)
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
     let captures: BTreeSet<String> = captures().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(texts, captures);
+    assert_eq!(texts, captures, "a golden text is left over");
 }
 
 #[test]
