@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_evidence::{
-    Certificate, CertificateListing, CertificateStore, ChainStatus, Context, DeviceAuth, DomainController, Evidence,
-    ExtendedKeyUsage, HostIdentity, InstallId, JoinState, KeyAlgorithm, KeyRegistration, Kind, ListedCertificate, Ngc,
-    Observation, ObservationKey, OperatingSystem, Origin, OsFamily, Outcome, PrivateKey, ProductType, Prt, Report,
-    Role, Sha256, Sid, SignatureHash, Subject, SubjectAltName, Text, Thumbprint, Timestamp, Tpm, TpmVersion, Tristate,
+    Certificate, CertificateListing, CertificateStore, ChainStatus, Context, CrlFetch, DeviceAuth, DistributionPoint,
+    DomainController, EventLog, EventLogState, EventSummary, Evidence, ExtendedKeyUsage, HostIdentity, InstallId,
+    JoinState, KdcCounter, KdcLoad, KdcPolicy, KdcService, KeyAlgorithm, KeyRegistration, Kind, ListedCertificate, Ngc,
+    Observation, ObservationKey, OperatingSystem, Origin, OsFamily, Outcome, PrivateKey, ProductType, Prt, Replication,
+    Report, Revocation, RevocationList, RevocationLists, Role, ServiceState, Sha256, Sid, SignatureHash, Subject,
+    SubjectAltName, Text, Thumbprint, Timestamp, Tpm, TpmVersion, Tristate, TrustStore,
 };
 use muster_proto::convert::report_to_wire;
 use muster_proto::link::{PeerIdentity, PeerPolicy, SpkiPin};
@@ -24,6 +26,11 @@ use crate::sites::Sites;
 use crate::snapshot::SiteSnapshot;
 use crate::store::{MemoryStore, Store};
 use crate::submit::Refused;
+
+/// The CA of the fixtures' certificates.
+const CA: Thumbprint = Thumbprint([0xca; 20]);
+/// Where its list is.
+const CRL: &str = "http://pki.corp.example/corp-ca.crl";
 
 pub(crate) const INVENTORY: &str = r#"
     [[forest]]
@@ -229,6 +236,7 @@ impl Machine {
         machine.put(Evidence::OperatingSystem(OperatingSystem {
             name: text("Windows Server 2022"),
             build: Some(20_348),
+            revision: Some(4_893),
             product_type: Some(ProductType::DomainController),
             ..client()
         }));
@@ -242,7 +250,40 @@ impl Machine {
         }));
         let usages = [ExtendedKeyUsage::KDC_AUTH, ExtendedKeyUsage::SERVER_AUTH, ExtendedKeyUsage::CLIENT_AUTH];
         machine.certificate(kdc_certificate(name, &usages));
+        machine.serves_key_trust();
         machine
+    }
+
+    /// Says everything about a controller beside its names, its system and its certificate.
+    fn serves_key_trust(&mut self) {
+        self.put(Evidence::Clock(muster_evidence::Clock { ahead_seconds: 0 }));
+        self.put(Evidence::KdcService(KdcService { state: ServiceState::Running, disabled: Some(false) }));
+        self.put(Evidence::KdcPolicy(KdcPolicy {
+            allow_nt_auth_policy_bypass: None,
+            sam_ngc_key_roca_validation: Some(2),
+        }));
+        let system = EventLog { channel: text("System"), state: EventLogState::Read, oldest: None };
+        self.put(Evidence::KdcEvents(EventSummary { logs: vec![system], events: Vec::new() }));
+        self.put(Evidence::KdcLoad(KdcLoad {
+            counter: KdcCounter::SecuritySystemWide,
+            since: at("2026-03-02T10:00:00Z"),
+            peak_milli: 4_200,
+            mean_milli: 1_100,
+            minutes: 60,
+        }));
+        self.put(Evidence::Replication(Replication { partners: Vec::new(), left_out: 0 }));
+        self.put(Evidence::NtAuthStore(TrustStore { thumbprints: vec![CA], left_out: 0 }));
+        // A list without dates, since tests turn the clock.
+        let list = RevocationList {
+            issuer: text("CN=Corp CA"),
+            number: Some(text("2a")),
+            this_update: at("2026-03-01T00:00:00Z"),
+            next_update: None,
+            next_publish: None,
+            bytes: 812,
+        };
+        let point = DistributionPoint { url: text(CRL), delta: false, fetch: CrlFetch::Fetched, list: Some(list) };
+        self.put(Evidence::RevocationLists(RevocationLists { points: vec![point], left_out: 0 }));
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -415,13 +456,13 @@ pub(crate) fn kdc_certificate(host: &str, usages: &[&str]) -> Certificate {
         extended_key_usages: Some(usages.iter().map(|oid| ExtendedKeyUsage(text(oid))).collect()),
         subject_alt_names: [host, "corp.example", "CORP"].map(|name| SubjectAltName::Dns(text(name))).to_vec(),
         template: None,
-        crl_distribution_points: Vec::new(),
+        crl_distribution_points: vec![text(CRL)],
         ocsp_urls: Vec::new(),
         is_ca: false,
         chain: ChainStatus::Trusted { anchor: text("CN=Corp CA") },
         issuer_urls: Vec::new(),
-        issuer_thumbprint: None,
-        root_thumbprint: None,
-        revocation: None,
+        issuer_thumbprint: Some(CA),
+        root_thumbprint: Some(CA),
+        revocation: Some(Revocation::Good),
     }
 }

@@ -1,14 +1,21 @@
 //! Made-up machines that have everything they should, to be changed one thing at a time.
 
 use muster_evidence::{
-    CertEnrollment, Certificate, CertificateListing, CertificateStore, ChainStatus, Context, DeviceAuth,
-    DomainController, DomainMembership, Evidence, ExtendedKeyUsage, Failure, FailureReason, HostIdentity, JoinState,
+    CertEnrollment, Certificate, CertificateListing, CertificateStore, ChainStatus, Clock, Context, CrlFetch,
+    DeviceAuth, DistributionPoint, DomainController, DomainMembership, EventLog, EventLogState, EventSummary, Evidence,
+    ExtendedKeyUsage, Failure, FailureReason, HostIdentity, JoinState, KdcCounter, KdcLoad, KdcPolicy, KdcService,
     KeyAlgorithm, Kind, ListedCertificate, Ngc, NgcPrerequisites, Observation, ObservationKey, OperatingSystem, Origin,
-    OsFamily, Outcome, PreReqResult, PrivateKey, ProductType, Prt, Role, Sha256, Sid, SignatureHash, Subject,
-    SubjectAltName, Text, Thumbprint, Timestamp, Tpm, TpmVersion, Tristate,
+    OsFamily, Outcome, PreReqResult, PrivateKey, ProductType, Prt, Replication, Revocation, RevocationList,
+    RevocationLists, Role, ServiceState, Sha256, Sid, SignatureHash, Subject, SubjectAltName, Text, Thumbprint,
+    Timestamp, Tpm, TpmVersion, Tristate, TrustStore,
 };
 
 use crate::lab::FOREST;
+
+/// The CA of the made-up certificates.
+const CA: Thumbprint = Thumbprint([0xca; 20]);
+/// Where its list is.
+const CRL: &str = "http://pki.corp.example/corp-ca.crl";
 
 /// A machine, and what a probe would see of it.
 #[derive(Clone, Debug)]
@@ -70,7 +77,7 @@ impl Machine {
             .with_user(sid, Evidence::NgcPrerequisites(prerequisites()))
     }
 
-    /// A domain controller with a certificate that satisfies every rule.
+    /// A domain controller that satisfies every rule.
     pub fn dc(name: &str, site: &str, now: Timestamp) -> Self {
         let fqdn = format!("{name}.{FOREST}");
         Self::new(name, site, Role::DomainController)
@@ -84,6 +91,38 @@ impl Machine {
                 read_only: Some(false),
             }))
             .with_certificate(certificate(&fqdn, now))
+            .serving_key_trust(now)
+    }
+
+    /// Everything about a domain controller beside its names, its system and its certificate.
+    fn serving_key_trust(self, now: Timestamp) -> Self {
+        let system = EventLog { channel: text("System"), state: EventLogState::Read, oldest: None };
+        let list = RevocationList {
+            issuer: text("CN=Corp CA"),
+            number: Some(text("2a")),
+            this_update: now.plus_days(-1),
+            next_update: Some(now.plus_days(300)),
+            next_publish: None,
+            bytes: 812,
+        };
+        let point = DistributionPoint { url: text(CRL), delta: false, fetch: CrlFetch::Fetched, list: Some(list) };
+        self.with(Evidence::Clock(Clock { ahead_seconds: 0 }))
+            .with(Evidence::KdcService(KdcService { state: ServiceState::Running, disabled: Some(false) }))
+            .with(Evidence::KdcPolicy(KdcPolicy {
+                allow_nt_auth_policy_bypass: None,
+                sam_ngc_key_roca_validation: Some(2),
+            }))
+            .with(Evidence::KdcEvents(EventSummary { logs: vec![system], events: Vec::new() }))
+            .with(Evidence::KdcLoad(KdcLoad {
+                counter: KdcCounter::SecuritySystemWide,
+                since: now.plus_minutes(-60),
+                peak_milli: 4_200,
+                mean_milli: 1_100,
+                minutes: 60,
+            }))
+            .with(Evidence::Replication(Replication { partners: Vec::new(), left_out: 0 }))
+            .with(Evidence::NtAuthStore(TrustStore { thumbprints: vec![CA], left_out: 0 }))
+            .with(Evidence::RevocationLists(RevocationLists { points: vec![point], left_out: 0 }))
     }
 
     /// Sees something of the machine, in place of what was seen before.
@@ -253,14 +292,14 @@ pub fn certificate(fqdn: &str, now: Timestamp) -> Certificate {
         ])),
         subject_alt_names: [fqdn, FOREST, "CORP"].map(|name| SubjectAltName::Dns(text(name))).to_vec(),
         template: None,
-        crl_distribution_points: Vec::new(),
+        crl_distribution_points: vec![text(CRL)],
         ocsp_urls: Vec::new(),
         is_ca: false,
         chain: ChainStatus::Trusted { anchor: text("CN=Corp CA") },
         issuer_urls: Vec::new(),
-        issuer_thumbprint: None,
-        root_thumbprint: None,
-        revocation: None,
+        issuer_thumbprint: Some(CA),
+        root_thumbprint: Some(CA),
+        revocation: Some(Revocation::Good),
     }
 }
 

@@ -11,6 +11,8 @@ pub mod derive;
 mod facts;
 mod freshness;
 mod judge;
+#[cfg(test)]
+mod pains;
 mod policy;
 #[cfg(test)]
 mod properties;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_evidence::{
     Certificate, ChainStatus, Context, DeviceAuth, DomainController, Evidence, ExtendedKeyUsage, Failure,
-    FailureReason, HostNo, JoinState, Kind, NgcPrerequisites, OperatingSystem, Outcome, PreReqResult, Sid,
+    FailureReason, HostNo, JoinState, Kind, NgcPrerequisites, OperatingSystem, Outcome, PreReqResult, Revocation, Sid,
     SignatureHash, Text, Timestamp, Tpm, TpmVersion, Tristate, UserKeys,
 };
 use proptest::prelude::*;
 
 use crate::check::fixture::device::vary;
-use crate::check::fixture::{self, Host, at, now, text};
+use crate::check::fixture::{self, Host, at, controller, now, text};
 use crate::derive::capability::Capability;
 use crate::derive::key_match::fixture_key;
 use crate::{
@@ -100,7 +100,7 @@ fn endpoint(choices: &Choices) -> Host {
 }
 
 fn domain_controller(choices: &Choices) -> Host {
-    let [_, os, read_only, first, second, dates, chain, hash, strict, .., gap] = *choices;
+    let [_, os, read_only, first, second, dates, chain, hash, strict, service, logged, lists, stores, gap] = *choices;
     let certificate = |number: u8, choice: u8| {
         let usages: &[&str] = match choice % 4 {
             0 => &[ExtendedKeyUsage::SERVER_AUTH],
@@ -117,7 +117,13 @@ fn domain_controller(choices: &Choices) -> Host {
                 1 => ChainStatus::NotChecked { why: text("no anchors") },
                 _ => ChainStatus::Trusted { anchor: text("CN=Corp CA") },
             },
+            revocation: match chain.wrapping_add(choice) % 8 {
+                5 => Some(Revocation::Revoked { subject: text("CN=Sub CA"), at: now().plus_days(-1) }),
+                6 => Some(Revocation::Undetermined { why: text("no list") }),
+                _ => Some(Revocation::Good),
+            },
             signature_hash: if hash % 3 == 0 { SignatureHash::Sha1 } else { SignatureHash::Sha256 },
+            issuer_thumbprint: if hash % 5 == 4 { None } else { Some(controller::ISSUER) },
             ..fixture::kdc_certificate(number)
         }
     };
@@ -126,10 +132,15 @@ fn domain_controller(choices: &Choices) -> Host {
         ..fixture::domain_controller()
     };
     let build = [20_348, 14_393, 9_600, 17_763][usize::from(os % 4)];
+    let system = OperatingSystem {
+        revision: [Some(9_000), Some(9_000), Some(3_500), Some(4_000), None][usize::from(os / 4 % 5)],
+        ..fixture::windows_server(build)
+    };
     let host = Host::dc_with(&[certificate(1, first), certificate(2, second)])
         .complete()
         .with(Evidence::DomainController(names))
-        .with(Evidence::OperatingSystem(fixture::windows_server(build)))
+        .with(Evidence::OperatingSystem(system));
+    let host = controller::vary(host, service, logged, lists, stores)
         .entra_joined([Some(true), Some(false), None][usize::from(strict % 3)]);
     if gap % 3 == 0 { with_gap(&host, usize::from(gap / 3)) } else { host }
 }
@@ -315,7 +326,7 @@ fn every_rollout_verdict_occurs() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let strategy = some_hosts();
     let mut seen = BTreeMap::new();
-    for _ in 0..300 {
+    for _ in 0..500 {
         let site = site(&strategy.new_tree(&mut runner).unwrap().current(), &Policy::default());
         *seen.entry(rollup(&site.facts, &tally(&site), &Policy::default(), now()).rollout).or_insert(0) += 1;
     }

@@ -144,3 +144,120 @@ impl Row<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::fixture::{Host, kdc_certificate, now, site};
+    use crate::{Finding, Judgement, Verdict, judge};
+
+    /// Severities of the checks of domain controllers, as the catalogue has them.
+    const BLOCKERS: [&str; 10] = [
+        "pki.ntauth",
+        "dc.known-bad-build",
+        "dc.kdc-service",
+        "dc.cert-present",
+        "dc.cert-validity",
+        "dc.cert-chain",
+        "dc.crl-fresh",
+        "dc.cert-shadowed",
+        "dc.kdc-events",
+        "dc.ntauth-policy",
+    ];
+    /// Where Entra-joined endpoints belong to the population.
+    const STRICT_BLOCKERS: [&str; 4] = ["dc.cert-eku", "dc.cert-san", "dc.cert-key", "dc.cert-cdp"];
+    const ADVISORIES: [&str; 7] = [
+        "net.time-skew",
+        "dc.os-version",
+        "dc.cert-template",
+        "dc.cert-superseded",
+        "dc.roca-policy",
+        "dc.kdc-as-rate",
+        "dc.replication",
+    ];
+
+    fn good() -> DcState {
+        let host = Host::dc_with(&[kdc_certificate(1)]).complete();
+        DcState {
+            host: "dc01.corp.example".parse().unwrap(),
+            operating_system: None,
+            capability: Capability::Capable,
+            judgements: judge(&host.facts(), &Policy::default(), now()),
+            last_seen: now(),
+            kdc_issuers: None,
+        }
+    }
+
+    fn with(check: &str, verdict: &Verdict) -> DcState {
+        let mut dc = good();
+        let own: Vec<&mut Judgement> = dc.judgements.iter_mut().filter(|own| own.check == check).collect();
+        assert_eq!(own.len(), 1, "{check} answers once about a controller");
+        own.into_iter().for_each(|own| own.verdict = verdict.clone());
+        dc
+    }
+
+    fn standing(dc: DcState) -> Standing {
+        let facts = SiteFacts {
+            expected_dcs: Some([dc.host.clone()].into()),
+            dcs: vec![dc],
+            ..SiteFacts::unknown(Some(site()))
+        };
+        let rows_of_others = Policy { disabled_checks: vec![SITE_COVERAGE.to_owned()], ..Policy::default() };
+        gate(&facts, &Coverage::of(&facts, &rows_of_others, now()), &rows_of_others, now()).standing
+    }
+
+    fn found() -> Finding {
+        Finding { seen: "x".into(), needed: "".into(), remedy: "".into(), source: "".into() }
+    }
+
+    #[test]
+    fn every_check_of_controllers_has_its_place() {
+        let of_controllers: Vec<_> = CHECKS.iter().filter(|check| check.scope().is_of_controllers()).collect();
+        for check in &of_controllers {
+            let id = check.id();
+            match check.severity() {
+                Severity::Blocker => assert!(BLOCKERS.contains(&id), "{id}"),
+                Severity::BlockerFor(whom) => {
+                    assert_eq!(whom, "sites with Entra-joined endpoints");
+                    assert!(STRICT_BLOCKERS.contains(&id), "{id}");
+                }
+                Severity::Advisory => assert!(ADVISORIES.contains(&id), "{id}"),
+                Severity::Informative => panic!("{id}"),
+            }
+        }
+        assert_eq!(of_controllers.len(), BLOCKERS.len() + STRICT_BLOCKERS.len() + ADVISORIES.len());
+    }
+
+    #[test]
+    fn one_row_decides_by_its_severity_and_by_what_the_controller_can() {
+        assert_eq!(standing(good()), Standing::Ready);
+        let old = Capability::NotCapable { reason: "not capable".to_owned() };
+        let read_only = Capability::NotCapable { reason: RODC.to_owned() };
+        let open = Capability::Unsettled { why: "x".to_owned() };
+        for check in CHECKS.iter().filter(|check| check.scope().is_of_controllers()) {
+            let id = check.id();
+            let decides = check.severity() != Severity::Advisory;
+            for (verdict, on_capable, on_open) in [
+                (Verdict::Ready, Standing::Ready, Standing::Ready),
+                (Verdict::not_applicable("x"), Standing::Ready, Standing::Ready),
+                (Verdict::Advisory(found()), Standing::Advisory, Standing::Advisory),
+                (Verdict::unknown("a", "b"), Standing::Unknown, Standing::Unknown),
+                (Verdict::Blocked(found()), Standing::Blocked, Standing::Unknown),
+            ] {
+                let most = if decides { Standing::Blocked } else { Standing::Advisory };
+                let on = |capability: &Capability| {
+                    standing(DcState { capability: capability.clone(), ..with(id, &verdict) })
+                };
+                assert_eq!(on(&Capability::Capable), on_capable.min(most), "{id}: {verdict:?}");
+                assert_eq!(on(&open), on_open.min(most), "{id}: {verdict:?}");
+                let on_old = if decides { Standing::Ready } else { on_capable.min(most) };
+                assert_eq!(on(&old), on_old, "{id}: {verdict:?}");
+                assert_eq!(on(&read_only), Standing::Ready, "{id}: {verdict:?}");
+            }
+            let mut unjudged = good();
+            unjudged.judgements.retain(|own| own.check != id);
+            let gap = if decides { Standing::Unknown } else { Standing::Advisory };
+            assert_eq!(standing(unjudged), gap, "{id}");
+        }
+    }
+}
