@@ -43,8 +43,30 @@ impl HostFacts {
     }
 
     /// The observation of a kind about a user.
+    ///
+    /// It is searched for among the few observations of that kind, so that no key with a copy of the SID is made: every
+    /// check about people asks this several times.
     pub fn of_user(&self, kind: Kind, sid: &Sid) -> Option<&Observation> {
-        self.observations.get(&ObservationKey::user(kind, sid.clone()))
+        self.observations
+            .range(ObservationKey::host(kind)..)
+            .take_while(|(key, _)| key.kind == kind)
+            .find(|(key, _)| matches!(&key.subject, Subject::User(own) if own == sid))
+            .map(|(_, observation)| observation)
+    }
+
+    /// The people that any observation speaks of, in order of their SID: accounts that are none are passed over, and
+    /// whoever a capture does not name is among them.
+    pub(crate) fn people(&self) -> Vec<&Sid> {
+        let mut people: Vec<&Sid> = Vec::new();
+        for key in self.observations.keys() {
+            if let Subject::User(sid) = &key.subject
+                && let Err(place) = people.binary_search(&sid)
+                && (sid.is_account() || sid.is_unknown())
+            {
+                people.insert(place, sid);
+            }
+        }
+        people
     }
 
     /// The users that any observation speaks of, in order of their SID.
@@ -146,4 +168,37 @@ pub struct KeyInventory {
     pub complete: bool,
     /// Whether reading was proved on a key known to be there.
     pub canary_seen: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_evidence::{Context, Evidence};
+
+    use super::*;
+    use crate::check::fixture::{self, Host, ada};
+
+    #[test]
+    fn a_users_observation_is_found_among_those_of_others_and_of_the_machine() {
+        let sids = ["S-1-5-18", "S-1-5-21-9-9-9-500", "S-1-0-0", "S-1-12-1-1-2-3-4", "S-1-5-21-1-2-3-1104"];
+        let sids: Vec<Sid> = sids.iter().map(|sid| sid.parse().unwrap()).collect();
+        let host = sids.iter().take(4).fold(Host::endpoint().complete(), |host, sid| {
+            host.person(sid, Evidence::Prt(fixture::prt()), Context::UserSession).person(
+                sid,
+                Evidence::Ngc(fixture::ngc(muster_evidence::Tristate::No)),
+                Context::UserSession,
+            )
+        });
+        for kind in Kind::ALL {
+            for sid in &sids {
+                let by_key = host.facts.observations.get(&ObservationKey::user(*kind, sid.clone()));
+                assert_eq!(host.facts.of_user(*kind, sid), by_key, "{kind} of {sid}");
+            }
+        }
+        assert!(host.facts.of_user(Kind::Prt, &sids[1]).is_some() && host.facts.of_user(Kind::Prt, &ada()).is_none());
+        let people: Vec<_> = host.facts.people().into_iter().map(Sid::as_str).collect();
+        assert_eq!(people, ["S-1-0-0", "S-1-12-1-1-2-3-4", "S-1-5-21-9-9-9-500"]);
+        let expected: Vec<&Sid> =
+            host.facts.users().into_iter().filter(|sid| sid.is_account() || sid.is_unknown()).collect();
+        assert_eq!(host.facts.people(), expected);
+    }
 }

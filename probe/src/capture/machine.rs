@@ -15,7 +15,7 @@ use super::recognise::recognise;
 use super::{CaptureError, CaptureProblem, CapturedMachine, CapturedUser, FileKind, MANIFEST};
 use crate::clock::timestamp;
 use crate::parse::certificate::Parsed;
-use crate::parse::dsregcmd::{self, Account, Facts};
+use crate::parse::dsregcmd::{self, Account, Facts, Status};
 use crate::parse::{key_credential, text};
 use crate::source::dc_certificate::bundle::{self, Entry, FileBundle, Store, Trust};
 use crate::source::failure_reason;
@@ -276,7 +276,12 @@ impl Loader<'_> {
         let text = || text::decode(&file.bytes).map(|decoded| decoded.text).map_err(|error| error.to_string());
         match file.kind {
             FileKind::Dsregcmd => {
-                let outputs = dsregcmd::parse_all(&text()?).map_err(|error| error.to_string())?;
+                let mut outputs = dsregcmd::parse_all(&text()?).map_err(|error| error.to_string())?;
+                // One that was cut before its account, beside another run: nobody knows whose it is.
+                let named = |status: &Status| status.facts(None).account.is_some();
+                if outputs.iter().any(named) {
+                    outputs.retain(|status| status.ending.is_proven() || named(status));
+                }
                 let facts: Vec<Facts> = outputs.iter().map(|status| status.facts(file.named.context)).collect();
                 found.statuses.extend(self.outputs(facts, file, taken_at)?);
             }

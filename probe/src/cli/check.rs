@@ -5,14 +5,14 @@ mod json;
 mod policy;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use muster_evidence::{DnsName, HostName, Timestamp};
-use muster_readiness::{Check, Standing};
+use muster_readiness::{Check, Policy, Standing};
 
 use super::exit::{Ended, Failed, of_standing};
 use super::layout::Page;
@@ -173,6 +173,15 @@ pub fn check(arguments: &CheckArguments, loaded: &mut Loaded) -> Ended {
     Ok(ExitCode::from(of_standing(result.standing())))
 }
 
+/// What `check --captures` prints of a folder as of when each machine was seen, and its lines on standard error.
+/// `now` is when somebody looks.
+pub fn text_of_captures(folder: &Path, policy: &Policy, now: Timestamp, page: Page) -> (String, Vec<String>) {
+    let (machines, problems) = captured(folder, now);
+    let Judged { machines, readers } = judge_all(machines, policy, AsOf::Observed, None);
+    let outcome = Outcome { machines, readers, problems, now };
+    (table::text(&outcome, page, false), outcome.problems)
+}
+
 /// What the command line says wins over the settings.
 fn apply(arguments: &CheckArguments, loaded: &mut Loaded) {
     let CheckArguments { host, tpm, certificates, anchors, intermediates, .. } = arguments;
@@ -209,12 +218,7 @@ fn machines(
     let mut machines = Vec::new();
     let mut problems = Vec::new();
     if let Some(folder) = &arguments.captures {
-        let captured = capture::load(folder, clock.now());
-        problems.extend(captured.problems.iter().map(ToString::to_string));
-        if captured.machines.is_empty() && captured.problems.is_empty() {
-            problems.push(format!("`{}` holds no machine to judge", folder.display()));
-        }
-        machines.extend(captured.machines.into_iter().map(Machine::from));
+        (machines, problems) = captured(folder, clock.now());
     }
     let targets = targets(arguments, config, clock)?;
     if !targets.is_empty() {
@@ -232,6 +236,16 @@ fn machines(
         runtime.shutdown_background();
     }
     Ok((machines, problems))
+}
+
+/// The machines in a folder of captures, and what could not be read of them.
+fn captured(folder: &Path, now: Timestamp) -> (Vec<Machine>, Vec<String>) {
+    let captured = capture::load(folder, now);
+    let mut problems: Vec<String> = captured.problems.iter().map(ToString::to_string).collect();
+    if captured.machines.is_empty() && problems.is_empty() {
+        problems.push(format!("`{}` holds no machine to judge", folder.display()));
+    }
+    (captured.machines.into_iter().map(Machine::from).collect(), problems)
 }
 
 /// The machines that are looked at live.

@@ -310,6 +310,36 @@ fn every_output_of_a_file_is_given() {
     assert_eq!(after_a_cut_one[0].ending, Ending::Open);
 }
 
+/// The texts of the corpus of captures.
+fn captured_texts() -> Vec<(String, Vec<u8>)> {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/corpus");
+    let folders = fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path());
+    let texts: Vec<_> = folders
+        .map(|folder| folder.join("dsregcmd.txt"))
+        .filter(|path| path.is_file())
+        .map(|path| (path.display().to_string(), fs::read(&path).unwrap()))
+        .collect();
+    assert!(texts.len() >= 60, "{} texts", texts.len());
+    texts
+}
+
+#[test]
+fn every_captured_text_is_answered_however_short_it_is_cut() {
+    for (name, bytes) in captured_texts() {
+        let step = (bytes.len() / 24).max(1);
+        for end in (0..=bytes.len()).step_by(step) {
+            let decoded = text::decode(&bytes[..end]).unwrap();
+            let Ok(outputs) = dsregcmd::parse_all(&decoded.text) else { continue };
+            for status in outputs {
+                let facts = status.facts(None);
+                let told = [&facts.prt, &facts.ngc, &facts.prerequisites, &facts.registration];
+                let proven = status.ending.is_proven() || status.is_complete("Diagnostic Data");
+                assert!(proven || !told.contains(&&Outcome::Absent), "{name} cut at {end}");
+            }
+        }
+    }
+}
+
 /// Every sample that is one output: its name, its text, and what it says.
 static SAMPLES: LazyLock<Vec<(String, String, Status)>> = LazyLock::new(|| {
     files("fixtures/dsregcmd")

@@ -186,13 +186,7 @@ pub(crate) fn judge_people(check: &dyn Check, facts: &Facts<'_>, answer: impl Fn
     if let Some(reason) = not_a_windows_endpoint(facts) {
         return vec![Answer::bare(Verdict::not_applicable(reason)).about(check, Judged::Host)];
     }
-    facts
-        .host
-        .users()
-        .into_iter()
-        .filter(|sid| sid.is_account() || sid.is_unknown())
-        .map(|sid| answer(sid).about(check, Judged::User(sid.clone())))
-        .collect()
+    facts.host.people().into_iter().map(|sid| answer(sid).about(check, Judged::User(sid.clone()))).collect()
 }
 
 /// Whether a user's fact was read where it means something, and what is missing if not.

@@ -130,7 +130,7 @@ fn hello_is_set_per_user(facts: &Facts<'_>) -> Strikes {
         why: "the fault strikes where Hello is set per user, and nobody's policies are known".into(),
     });
     let mut nobody = true;
-    for sid in facts.host.users().into_iter().filter(|sid| sid.is_account() || sid.is_unknown()) {
+    for sid in facts.host.people() {
         if nobody {
             (nobody, gap) = (false, None);
         }

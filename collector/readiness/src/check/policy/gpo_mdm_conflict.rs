@@ -89,7 +89,7 @@ impl GpoMdmConflict {
 /// What is set twice on the machine and for its people, each setting once.
 fn conflicts(machine: &EffectivePolicy<'_>, facts: &Facts<'_>) -> Vec<Conflict> {
     let mut conflicts: Vec<Conflict> = machine.conflicts().collect();
-    for sid in facts.host.users().into_iter().filter(|sid| sid.is_account() || sid.is_unknown()) {
+    for sid in facts.host.people() {
         for conflict in EffectivePolicy::of_user(facts, sid).conflicts() {
             if !conflicts.iter().any(|known| known.setting == conflict.setting) {
                 conflicts.push(conflict);
