@@ -26,7 +26,8 @@ use crate::log_limit::LogLimit;
 use crate::meters::Meters;
 use crate::policy_state::{self, PolicyError, PolicyInForce};
 use crate::publish::{
-    Edition, RolloutRecord, empty_snapshot, entra_joined, next_snapshot, serving, site_facts, site_readiness,
+    Edition, RolloutRecord, empty_snapshot, entra_joined, next_snapshot, served_endpoints, serving, site_facts,
+    site_readiness, trusted_for,
 };
 use crate::rebuild::Rebuild;
 use crate::sampling::Sampling;
@@ -35,7 +36,7 @@ use crate::sites::SiteKey;
 use crate::snapshot::Snapshot;
 use crate::store::{ChangeCursor, Since, Store, StoreError, StoredHost};
 use crate::table::{Frame, Resident, SiteNo, Table, site_from_wire};
-use crate::verdict::{check_of, judgement_from_stored, standing_to_wire, verdict_to_wire};
+use crate::verdict::{check_of, judgement_from_stored, name_root_causes, standing_to_wire, verdict_to_wire};
 
 /// The inventory that key checks read.
 pub(crate) const KEY_CREDENTIALS: &str = "key-credentials";
@@ -281,7 +282,8 @@ impl Core {
                     continue;
                 };
                 let user = row.users.iter().find(|user| user.sid.as_str() == own.user_sid);
-                let freshness = if row.roles.is_domain_controller() { check.freshness_on_dc() } else { check.freshness() };
+                let freshness =
+                    if row.roles.is_domain_controller() { check.freshness_on_dc() } else { check.freshness() };
                 let seen = match freshness {
                     muster_readiness::Freshness::User => user.map(|user| user.seen.plus_ms(quiet_ms)),
                     muster_readiness::Freshness::Directory => directory,
@@ -295,6 +297,7 @@ impl Core {
                 }
                 verdicts.push(v1::StoredVerdict { user_sid: own.user_sid.clone(), verdict: Some(told) });
             }
+            name_root_causes(&mut verdicts);
             Some(HostView { last_seen: row.last_seen, stored, verdicts })
         }))
     }
@@ -370,6 +373,7 @@ impl Core {
             return;
         }
         let before = table.get(number).map(|row| row.site);
+        let trusted_before = table.get(number).and_then(trusted_for);
         if let Err(error) = table.put(resident, now) {
             warn!(error = %Chain(&error), "record cannot be counted");
             return;
@@ -378,6 +382,12 @@ impl Core {
         let sites: BTreeSet<SiteNo> =
             [before, after].into_iter().flatten().map(|site| serving(&table, &self.0.settings.sites, site)).collect();
         let mut dependants = Vec::new();
+        // Whom an endpoint must trust depends on the certificates of those that serve it.
+        if is_dc && (before != after || trusted_before != table.get(number).and_then(trusted_for)) {
+            for site in &sites {
+                dependants.extend(served_endpoints(&table, &self.0.settings.sites, *site));
+            }
+        }
         for site in sites {
             let joined = entra_joined(&table, &self.0.settings.sites, site);
             let known = lock(&self.0.entra).insert(site, joined).flatten();
@@ -388,7 +398,7 @@ impl Core {
             }
         }
         // A host that was judged while its site or its directory changed came too late to be among the dependants.
-        let site_moved_on = is_dc && after.is_some_and(|site| self.site_revision(&table, site) != judged_from.0);
+        let site_moved_on = after.is_some_and(|site| self.site_revision(&table, site) != judged_from.0);
         let keys_moved_on = table.get(number).filter(|row| !row.users.is_empty()).is_some_and(|row| {
             let head = row.key.forest.as_ref().and_then(|forest| self.inventory_head(forest.as_str(), KEY_CREDENTIALS));
             head.is_some_and(|head| forest_revision(&head) != judged_from.1)

@@ -7,9 +7,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use muster_evidence::{SiteRef, Timestamp};
+use muster_evidence::{HostNo, SiteRef, Timestamp};
+use muster_readiness::derive::capability::Capability;
 use muster_readiness::{
-    CHECKS, DcState, Judgement, Rollout, SiteFacts, SiteReadiness, Standing, check_by_id, held, judge_site, rollup,
+    CHECKS, DcState, Judgement, KdcIssuers, Rollout, SiteFacts, SiteReadiness, Standing, check_by_id, held, judge_site,
+    rollup,
 };
 
 use crate::rebuild::Rebuild;
@@ -64,12 +66,8 @@ pub(crate) fn site_facts(table: &Table, sites: &Sites, number: SiteNo, now: Time
 /// alone.
 pub(crate) fn entra_joined(table: &Table, sites: &Sites, serving_site: SiteNo) -> Option<bool> {
     let own = table.site(serving_site);
-    let covered = sites.listed().filter(|(key, expected)| {
-        own.is_some_and(|own| own.forest == key.0 && expected.covered_by.as_ref() == Some(&own.name))
-    });
-    let covered = covered.filter_map(|(key, _)| table.site_number(key));
     let (mut told, mut expected) = (0, Some(0));
-    for number in std::iter::once(serving_site).chain(covered) {
+    for number in served_sites(table, sites, serving_site) {
         let totals = &table.entry(number).totals;
         if totals.entra_joined > 0 {
             return Some(true);
@@ -83,6 +81,30 @@ pub(crate) fn entra_joined(table: &Table, sites: &Sites, serving_site: SiteNo) -
     let own_rules = own.filter(|_| !policy.sites.is_empty()).map(|site| policy.for_site(site));
     let least = own_rules.map_or(policy.coverage_least_percent, |own| own.coverage_least_percent);
     (told * 100 >= expected? * u128::from(least)).then_some(false)
+}
+
+/// The sites that a site's domain controllers serve: itself, and those it covers.
+fn served_sites<'a>(table: &'a Table, sites: &'a Sites, serving_site: SiteNo) -> impl Iterator<Item = SiteNo> + 'a {
+    let own = table.site(serving_site);
+    let covered = sites.listed().filter(move |(key, expected)| {
+        own.is_some_and(|own| own.forest == key.0 && expected.covered_by.as_ref() == Some(&own.name))
+    });
+    std::iter::once(serving_site).chain(covered.filter_map(|(key, _)| table.site_number(key)))
+}
+
+/// The endpoints that a site's domain controllers serve.
+pub(crate) fn served_endpoints<'a>(
+    table: &'a Table,
+    sites: &'a Sites,
+    serving_site: SiteNo,
+) -> impl Iterator<Item = HostNo> + 'a {
+    let hosts = served_sites(table, sites, serving_site).flat_map(|site| table.entry(site).hosts.iter().copied());
+    hosts.filter(|number| table.get(*number).is_some_and(|row| row.dc.is_none()))
+}
+
+/// What of a domain controller an endpoint is judged by: whether it serves key trust, and whom it must trust for that.
+pub(crate) fn trusted_for(row: &Row) -> Option<(Capability, Option<KdcIssuers>)> {
+    row.dc.as_ref().map(|dc| (dc.capability.clone(), dc.kdc_issuers))
 }
 
 fn dc_state(table: &Table, row: &Row, now: Timestamp) -> Option<DcState> {

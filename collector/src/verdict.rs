@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use muster_evidence::{Sid, Timestamp};
 use muster_proto::v1;
-use muster_readiness::{CHECKS, Check, Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict};
+use muster_readiness::{
+    CHECKS, Check, Finding, Gap, Judged, Judgement, NotApplicable, Stand, Standing, Verdict, root_causes,
+};
 
 /// The check of an id with its place in `CHECKS`.
 pub fn check_of(id: &str) -> Option<(u8, &'static dyn Check)> {
@@ -61,6 +63,30 @@ pub fn verdict_to_wire(judgement: &Judgement, since: Timestamp, waived: Option<S
         title: check_of(&judgement.check).map(|(_, check)| check.title().to_owned()).unwrap_or_default(),
         waived: waived.unwrap_or_default(),
         stale_standing: v1::Standing::Unspecified.into(),
+        meaning: check_of(&judgement.check).map(|(_, check)| check.page().why().to_owned()).unwrap_or_default(),
+        root_cause: String::new(),
+    }
+}
+
+/// Writes into each of a host's verdicts which check's failure explains it.
+pub fn name_root_causes(verdicts: &mut [v1::StoredVerdict]) {
+    let stands: Vec<Stand<'_>> = verdicts
+        .iter()
+        .map(|stored| {
+            let verdict = stored.verdict.as_ref();
+            Stand {
+                check: verdict.map_or("", |verdict| &verdict.check),
+                user: Some(stored.user_sid.as_str()).filter(|sid| !sid.is_empty()),
+                standing: verdict.and_then(|own| standing_from_wire(own.standing)).unwrap_or(Standing::NotApplicable),
+            }
+        })
+        .collect();
+    let roots: Vec<Option<String>> =
+        root_causes(&stands).into_iter().map(|root| root.map(|place| stands[place].check.to_owned())).collect();
+    for (stored, root) in verdicts.iter_mut().zip(roots) {
+        if let (Some(verdict), Some(root)) = (&mut stored.verdict, root) {
+            verdict.root_cause = root;
+        }
     }
 }
 
@@ -70,8 +96,9 @@ pub fn judgement_to_stored(judgement: &Judgement, since: Timestamp, waived: Opti
         Judged::User(sid) => sid.to_string(),
         Judged::Host | Judged::Site => String::new(),
     };
-    // The title is the check's and follows its build; on disk it would only be repeated.
-    let verdict = v1::Verdict { title: String::new(), ..verdict_to_wire(judgement, since, waived) };
+    // Title and meaning are the check's and follow its build; on disk they would only be repeated.
+    let wire = verdict_to_wire(judgement, since, waived);
+    let verdict = v1::Verdict { title: String::new(), meaning: String::new(), ..wire };
     v1::StoredVerdict { user_sid, verdict: Some(verdict) }
 }
 

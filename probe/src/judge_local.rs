@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_evidence::{
-    Evidence, Forest, InventoryItem, InventoryPart, JoinKind, Outcome, Role, Sid, SiteName, SiteRef, Timestamp,
+    Evidence, Forest, InventoryItem, InventoryPart, JoinKind, Kind, Outcome, Role, Sid, SiteName, SiteRef, Timestamp,
 };
+use muster_readiness::derive::capability::Capability;
+use muster_readiness::derive::kdc_issuers::kdc_issuers;
 use muster_readiness::{
-    Check, Facts, ForestFacts, Freshness, HostFacts, Judgement, KeyInventory, Policy, SiteFacts, Standing, check_by_id,
-    counts, held, judge,
+    Check, DcState, Facts, ForestFacts, Freshness, HostFacts, Judgement, KeyInventory, Policy, SiteFacts, Standing,
+    check_by_id, counts, held, judge,
 };
 
 use crate::machine::Machine;
@@ -69,10 +71,11 @@ pub struct Judged {
 pub fn judge_all(machines: Vec<Machine>, policy: &Policy, as_of: AsOf, entra_joined: Option<bool>) -> Judged {
     let inventories = inventories(&machines);
     let population = Population { told: entra_joined, seen_in: entra_joined_in(&machines) };
+    let controllers = controllers(&machines, policy, as_of);
     let mut judged = Judged::default();
     for machine in machines {
         if machine.roles.iter().any(|role| matches!(role, Role::Endpoint | Role::DomainController)) {
-            judged.machines.push(judge_one(machine, &inventories, &population, policy, as_of));
+            judged.machines.push(judge_one(machine, &inventories, &population, &controllers, policy, as_of));
         } else {
             judged.readers.push(machine);
         }
@@ -107,22 +110,69 @@ fn entra_joined_in(machines: &[Machine]) -> BTreeSet<(Option<Forest>, Option<Sit
     machines.iter().filter(joined).map(place).collect()
 }
 
+/// The domain controllers that are judged along with their endpoints, by forest and site.
+type Controllers = BTreeMap<(Option<Forest>, Option<SiteName>), Vec<DcState>>;
+
+/// What endpoints are judged by of the controllers that serve them: whether they serve key trust, and whom one must
+/// trust for that.
+fn controllers(machines: &[Machine], policy: &Policy, as_of: AsOf) -> Controllers {
+    let mut found = Controllers::new();
+    for machine in machines.iter().filter(|machine| machine.roles.contains(&Role::DomainController)) {
+        let (host, site, forest) = (host_facts(machine), SiteFacts::unknown(site(machine)), ForestFacts::default());
+        let facts = Facts { host: &host, site: &site, forest: &forest };
+        let judged_at = match as_of {
+            AsOf::At(at) => at,
+            AsOf::Observed => machine.observed_at,
+        };
+        let observed = |kind| match host.of_host(kind).map(|seen| &seen.outcome) {
+            Some(Outcome::Observed(evidence)) => Some(evidence),
+            _ => None,
+        };
+        let operating_system = match observed(Kind::OperatingSystem) {
+            Some(Evidence::OperatingSystem(os)) => Some(os),
+            _ => None,
+        };
+        let names = match observed(Kind::DomainController) {
+            Some(Evidence::DomainController(names)) => Some(names),
+            _ => None,
+        };
+        found.entry(place(machine)).or_default().push(DcState {
+            host: host.host.clone(),
+            operating_system: operating_system.cloned(),
+            capability: Capability::derive(operating_system, names, policy),
+            judgements: Vec::new(),
+            last_seen: machine.observed_at,
+            kdc_issuers: kdc_issuers(&facts, judged_at),
+        });
+    }
+    found
+}
+
+fn host_facts(machine: &Machine) -> HostFacts {
+    HostFacts {
+        host: machine.identity.name.clone(),
+        forest: machine.identity.forest.clone(),
+        roles: machine.roles.clone(),
+        observations: machine.observations.iter().map(|seen| (seen.key.clone(), seen.clone())).collect(),
+    }
+}
+
 fn judge_one(
     machine: Machine,
     inventories: &Inventories,
     population: &Population,
+    controllers: &Controllers,
     policy: &Policy,
     as_of: AsOf,
 ) -> JudgedMachine {
     let inventory = inventory_of(&machine, inventories);
     let forest = forest_facts(&machine, inventory);
-    let site = SiteFacts { entra_joined_endpoints: population.of(&machine), ..SiteFacts::unknown(site(&machine)) };
-    let host = HostFacts {
-        host: machine.identity.name.clone(),
-        forest: machine.identity.forest.clone(),
-        roles: machine.roles.clone(),
-        observations: machine.observations.iter().map(|seen| (seen.key.clone(), seen.clone())).collect(),
+    let site = SiteFacts {
+        entra_joined_endpoints: population.of(&machine),
+        dcs: controllers.get(&place(&machine)).cloned().unwrap_or_default(),
+        ..SiteFacts::unknown(site(&machine))
     };
+    let host = host_facts(&machine);
     let judged_at = match (as_of, &forest.inventory) {
         (AsOf::At(at), _) => at,
         // The directory was read after the machine: what it says of the machine's users holds from then on.
@@ -132,8 +182,9 @@ fn judge_one(
     let facts = Facts { host: &host, site: &site, forest: &forest };
     let mut judgements = judge(&facts, policy, judged_at);
     if let AsOf::At(_) = as_of {
+        let is_dc = machine.roles.contains(&Role::DomainController);
         for judgement in &mut judgements {
-            *judgement = held_here(judgement, machine.observed_at, forest.inventory, policy, judged_at);
+            *judgement = held_here(judgement, machine.observed_at, forest.inventory, is_dc, policy, judged_at);
         }
     }
     let standing = standing_of(&judgements, policy);
@@ -141,10 +192,10 @@ fn judge_one(
 }
 
 fn standing_of(judgements: &[Judgement], policy: &Policy) -> Standing {
-    let counted = judgements
-        .iter()
-        .filter(|judgement| check_by_id(&judgement.check).is_some_and(|check| counts(check, policy)))
-        .map(|judgement| judgement.verdict.standing());
+    let counted = judgements.iter().filter_map(|judgement| {
+        let check = check_by_id(&judgement.check).filter(|check| counts(*check, policy))?;
+        Some(check.severity().weighs(judgement.verdict.standing()))
+    });
     match counted.max() {
         None | Some(Standing::NotApplicable) => Standing::Unknown,
         Some(standing) => standing,
@@ -157,10 +208,12 @@ fn held_here(
     judgement: &Judgement,
     observed_at: Timestamp,
     inventory: Option<KeyInventory>,
+    is_dc: bool,
     policy: &Policy,
     now: Timestamp,
 ) -> Judgement {
-    let freshness = check_by_id(&judgement.check).map_or(Freshness::Endpoint, Check::freshness);
+    let of = if is_dc { Check::freshness_on_dc } else { Check::freshness };
+    let freshness = check_by_id(&judgement.check).map_or(Freshness::Endpoint, of);
     let seen_at = judgement.evidence_at.unwrap_or(observed_at);
     match (freshness, inventory) {
         (Freshness::Directory, Some(inventory)) => {
@@ -321,7 +374,7 @@ mod tests {
             key_sign_test: None,
             recovery: Tristate::NotShown,
         };
-        seen(&mut machine, ObservationKey::host(muster_evidence::Kind::JoinState), Evidence::JoinState(joined));
+        seen(&mut machine, ObservationKey::host(Kind::JoinState), Evidence::JoinState(joined));
         let registration = KeyRegistration {
             registered_at: at("2026-03-01T08:00:00Z"),
             key_id: None,
@@ -330,7 +383,7 @@ mod tests {
             attestation: None,
             upn: None,
         };
-        let key = ObservationKey::user(muster_evidence::Kind::KeyRegistration, ADA.parse().unwrap());
+        let key = ObservationKey::user(Kind::KeyRegistration, ADA.parse().unwrap());
         seen(&mut machine, key, Evidence::KeyRegistration(registration));
         machine
     }
@@ -417,7 +470,7 @@ mod tests {
     fn an_old_observation_is_stale_beside_a_new_one() {
         let mut machine = endpoint();
         machine.observed_at = at("2026-11-22T08:00:00Z");
-        let system = muster_evidence::Kind::OperatingSystem;
+        let system = Kind::OperatingSystem;
         let old = machine.observations[0].clone();
         machine.observations.push(Observation {
             key: ObservationKey::host(system),

@@ -6,8 +6,10 @@
 //!   passes through it, and what is wrong is told by the path of the field. It takes no decision about readiness.
 //! - [`link`] is what both ends must agree on before a message is read: TLS settings, the peer's identity from its
 //!   certificate, the connector, and how errors and logs are written. It knows neither evidence nor rules.
+//! - [`fields`] spells a fact out field by field, as both programs show evidence to people.
 
 pub mod convert;
+pub mod fields;
 pub mod link;
 
 /// Messages, clients and servers generated from the schema. Never edited by hand.

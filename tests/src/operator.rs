@@ -57,7 +57,7 @@ impl Operator {
 
     /// One host.
     pub async fn host(&mut self, name: &str) -> Result<v1::GetHostResponse, tonic::Status> {
-        let request = v1::GetHostRequest { name: name.to_owned(), forest: String::new() };
+        let request = v1::GetHostRequest { name: name.to_owned(), ..v1::GetHostRequest::default() };
         self.api.get_host(request).await.map(tonic::Response::into_inner)
     }
 

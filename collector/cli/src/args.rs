@@ -141,6 +141,9 @@ pub(crate) enum Command {
         /// Shows the evidence in full.
         #[arg(long)]
         evidence: bool,
+        /// Shows one check alone: its rule, and the evidence that went into its verdicts.
+        #[arg(long, value_name = "CHECK", conflicts_with_all = ["all", "evidence"])]
+        explain: Option<String>,
     },
     /// Shows one user on every endpoint, and the user's keys in the directory.
     User {

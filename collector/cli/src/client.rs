@@ -17,8 +17,8 @@ use tonic::{Code, Status};
 use crate::model::{
     Access, AppliedPolicy, Certificate, Change, CheckCounts, Counts, Dc, DirectoryKeys, Evidence, FormerName,
     HostDetail, HostSummary, HostUser, Hosts, Organisation, OwnCertificate, Plan, Policy, Pool, Reason, Refusals,
-    Reimage, RevocationList, Site, SiteChange, SiteDetail, Sites, Time, Transition, Transitions, User, UserEndpoint,
-    Verdict, Waiver,
+    Reimage, RevocationList, Rule, Site, SiteChange, SiteDetail, Sites, Time, Transition, Transitions, User,
+    UserEndpoint, Verdict, Waiver,
 };
 
 /// Longest that connecting may take.
@@ -328,9 +328,18 @@ impl Client {
         Ok((hosts, answer.next_page_token))
     }
 
-    /// One host.
-    pub(crate) async fn host(&mut self, forest: &str, name: &str) -> Result<HostDetail, ClientError> {
-        let request = v1::GetHostRequest { name: name.to_owned(), forest: forest.to_owned() };
+    /// One host, and the rule of a check where one is to be explained.
+    pub(crate) async fn host(
+        &mut self,
+        forest: &str,
+        name: &str,
+        explain: Option<&str>,
+    ) -> Result<HostDetail, ClientError> {
+        let request = v1::GetHostRequest {
+            name: name.to_owned(),
+            forest: forest.to_owned(),
+            explain: explain.unwrap_or_default().to_owned(),
+        };
         let answer = self.api.get_host(request).await?.into_inner();
         Ok(HostDetail {
             host: host_summary(answer.host.unwrap_or_default()),
@@ -357,6 +366,7 @@ impl Client {
             users: answer.users.into_iter().map(host_user).collect(),
             evidence: answer.evidence.into_iter().map(evidence).collect(),
             transitions: answer.transitions.into_iter().map(transition).collect(),
+            rule: answer.rule.map(rule),
         })
     }
 
@@ -563,7 +573,14 @@ fn verdict(message: v1::Verdict) -> Verdict {
         evidence_at: message.evidence_at_ms.map(Time),
         waived: some(message.waived),
         before_silence: (before != v1::Standing::Unspecified).then(|| standing(before).to_owned()),
+        meaning: message.meaning,
+        root_cause: some(message.root_cause),
     }
+}
+
+fn rule(message: v1::CheckRule) -> Rule {
+    let v1::CheckRule { check, title, severity, meaning, threshold, remedy, source, reads, caused_by } = message;
+    Rule { check, title, severity, meaning, threshold, remedy, source, reads, caused_by }
 }
 
 fn host_summary(message: v1::HostSummary) -> HostSummary {

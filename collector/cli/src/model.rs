@@ -212,6 +212,51 @@ pub(crate) struct Verdict {
     pub(crate) waived: Option<String>,
     /// What it was before silence made it unknown.
     pub(crate) before_silence: Option<String>,
+    /// Why it matters, in a sentence.
+    pub(crate) meaning: String,
+    /// The check whose failure explains this one, of the same user or of the host.
+    pub(crate) root_cause: Option<String>,
+}
+
+impl Verdict {
+    /// Whether it follows from another one.
+    pub(crate) fn follows(&self, cause: &Self) -> bool {
+        self.root_cause.as_deref() == Some(cause.check.as_str())
+    }
+}
+
+/// What a check asks, and where it draws the line.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Rule {
+    pub(crate) check: String,
+    pub(crate) title: String,
+    pub(crate) severity: String,
+    pub(crate) meaning: String,
+    pub(crate) threshold: String,
+    pub(crate) remedy: String,
+    pub(crate) source: String,
+    /// The kinds of evidence it reads.
+    pub(crate) reads: Vec<String>,
+    /// The checks whose failure explains that of this one.
+    pub(crate) caused_by: Vec<String>,
+}
+
+/// One check on one host: its rule, its verdicts, and the evidence that went into them.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Explanation {
+    pub(crate) host: String,
+    pub(crate) rule: Rule,
+    pub(crate) verdicts: Vec<ExplainedVerdict>,
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+/// A verdict with whom it speaks of.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ExplainedVerdict {
+    /// The SID of the user; `null` where it speaks of the machine.
+    pub(crate) user: Option<String>,
+    #[serde(flatten)]
+    pub(crate) verdict: Verdict,
 }
 
 /// Hosts in a list.
@@ -292,6 +337,9 @@ pub(crate) struct HostDetail {
     pub(crate) users: Vec<HostUser>,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) transitions: Vec<Transition>,
+    /// The rule that was asked for beside.
+    #[serde(skip)]
+    pub(crate) rule: Option<Rule>,
 }
 
 /// A name that a machine does not have any more.
@@ -540,6 +588,8 @@ pub(crate) mod samples {
             evidence_at: Some(Time(1_772_000_000_000)),
             waived: None,
             before_silence: None,
+            meaning: "Windows offers Hello to nobody before all of its prerequisites hold.".to_owned(),
+            root_cause: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! How answers look: tables that fit a terminal, colour only on one, JSON for programs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -180,22 +181,49 @@ impl Out {
     }
 
     /// Verdicts as a table, worst first; what is not applicable only where `all` is asked for.
+    ///
+    /// What follows from another finding is named there and in a line of its own, and told in full only where `all` is
+    /// asked for: a cause is told once.
     pub(crate) fn verdicts(&self, verdicts: &[Verdict], all: bool) -> String {
-        let mut shown: Vec<&Verdict> = verdicts.iter().filter(|v| all || v.standing != "not-applicable").collect();
+        let (follow, own): (Vec<&Verdict>, Vec<&Verdict>) =
+            verdicts.iter().partition(|verdict| verdict.root_cause.is_some());
+        let mut shown: Vec<&Verdict> = own.iter().copied().filter(|v| all || v.standing != "not-applicable").collect();
+        if all {
+            shown.extend(&follow);
+        }
         shown.sort_by_key(|verdict| std::cmp::Reverse(gravity(&verdict.standing)));
         let mut table = self.table(&["CHECK", "VERDICT", "SINCE", "SEEN, AND WHAT TO DO"]);
         for verdict in &shown {
+            let mut words = self.words_of(verdict);
+            let leads_to = checks(follow.iter().filter(|own| own.root_cause.as_deref() == Some(&*verdict.check)));
+            if !leads_to.is_empty() {
+                let _ = write!(words, "\nleads to: {leads_to}");
+            }
             table.add_row([
                 Cell::new(&verdict.check),
                 self.standing(&verdict.standing),
                 Cell::new(self.since(verdict.since)),
-                Cell::new(self.explain(verdict)),
+                Cell::new(words),
             ]);
         }
         self.keep_whole(&mut table, &[0, 1, 2]);
         let mut text = if shown.is_empty() { String::new() } else { table.trim_fmt() };
-        let hidden = verdicts.len() - shown.len();
-        if hidden > 0 {
+        if !all {
+            // What follows from something about the machine is in a table of its own, without its cause.
+            let apart = follow.iter().filter(|verdict| !shown.iter().any(|own| verdict.follows(own)));
+            let mut by_cause: BTreeMap<&str, Vec<&Verdict>> = BTreeMap::new();
+            for verdict in apart {
+                by_cause.entry(verdict.root_cause.as_deref().unwrap_or_default()).or_default().push(verdict);
+            }
+            for (cause, follow) in by_cause {
+                let count = of(follow.len() as u64, "finding follows", "findings follow");
+                let separator = if text.is_empty() { "" } else { "\n" };
+                let line = format!("{count} from {cause} of the machine: {}", checks(follow.iter()));
+                let _ = write!(text, "{separator}{}", self.wrapped(&line, 0));
+            }
+        }
+        let hidden = own.iter().filter(|verdict| verdict.standing == "not-applicable").count();
+        if hidden > 0 && !all {
             let them = if hidden == 1 { "it" } else { "them" };
             let hidden = of(hidden as u64, "check does not apply", "checks do not apply");
             let _ = write!(text, "\n{hidden} here (--all shows {them})");
@@ -203,29 +231,65 @@ impl Out {
         text
     }
 
-    fn explain(&self, verdict: &Verdict) -> String {
+    /// What a verdict says, with why it matters and what to do, on as many lines.
+    pub(crate) fn words_of(&self, verdict: &Verdict) -> String {
         let mut text = match verdict.standing.as_str() {
             "unknown" => format!("{}: {}", verdict.seen, verdict.needed),
             _ => verdict.seen.clone(),
         };
-        if matches!(verdict.standing.as_str(), "blocked" | "advisory") {
-            if !verdict.needed.is_empty() {
-                let _ = write!(text, "\nneeded: {}", verdict.needed);
-            }
-            if !verdict.remedy.is_empty() {
-                let _ = write!(text, "\nremedy: {}", verdict.remedy);
-            }
-            if !verdict.source.is_empty() {
-                let _ = write!(text, "\nsource: {}", verdict.source);
-            }
-        }
-        if let Some(until) = verdict.valid_until {
-            let _ = write!(text, "\nholds until {} ({})", until.to_the_second(), self.age(until));
-        }
-        if let Some(waived) = &verdict.waived {
-            let _ = write!(text, "\nwaived: {waived}");
+        let finding = matches!(verdict.standing.as_str(), "blocked" | "advisory");
+        let told = finding || verdict.standing == "unknown";
+        let until = verdict.valid_until.map(|until| format!("{} ({})", until.to_the_second(), self.age(until)));
+        let evidence = verdict.evidence_at.map(|at| format!("{} ({})", at.to_the_second(), self.age(at)));
+        let lines = [
+            ("needed", finding, Some(verdict.needed.as_str())),
+            ("matters", told, Some(verdict.meaning.as_str())),
+            ("remedy", finding, Some(verdict.remedy.as_str())),
+            ("source", finding, Some(verdict.source.as_str())),
+            ("follows from", told, verdict.root_cause.as_deref()),
+            ("evidence of", told, evidence.as_deref()),
+            ("holds until", true, until.as_deref()),
+            ("waived", true, verdict.waived.as_deref()),
+        ];
+        for (label, applies, what) in lines {
+            let Some(what) = what.filter(|what| applies && !what.is_empty()) else { continue };
+            let _ = write!(text, "{}{label}: {what}", if text.is_empty() { "" } else { "\n" });
         }
         text
+    }
+
+    /// Texts beside their labels, wrapped below themselves.
+    pub(crate) fn labelled(&self, parts: impl Iterator<Item = (String, String)>) -> String {
+        let parts: Vec<_> = parts.collect();
+        let left = parts.iter().map(|(label, _)| label.chars().count()).max().unwrap_or_default().min(40) + 2;
+        let lines = parts.iter().map(|(label, text)| {
+            let label = if label.is_empty() { String::new() } else { format!("{label}  ") };
+            let text = self.wrapped(text, 2 + left.max(label.chars().count()));
+            format!("  {label:<left$}{text}")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// A text broken at blanks, its lines but the first below a column.
+    fn wrapped(&self, text: &str, left: usize) -> String {
+        let width = usize::from(self.width).saturating_sub(left).max(20);
+        let mut lines: Vec<String> = Vec::new();
+        let mut columns = 0;
+        for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {
+            let length = word.chars().count();
+            match lines.last_mut() {
+                Some(line) if columns + 1 + length <= width => {
+                    line.push(' ');
+                    line.push_str(word);
+                    columns += 1 + length;
+                }
+                _ => {
+                    lines.push(word.to_owned());
+                    columns = length;
+                }
+            }
+        }
+        lines.join(&format!("\n{}", " ".repeat(left)))
     }
 
     /// Whether there is no room for running text beside many columns.
@@ -307,6 +371,13 @@ impl Out {
         self.keep_whole(&mut table, &[1, 2, 3, 4, 5, 0, 6]);
         table.trim_fmt()
     }
+}
+
+/// The checks of some verdicts, each once.
+fn checks<'a>(verdicts: impl Iterator<Item = &'a &'a Verdict>) -> String {
+    let mut checks: Vec<&str> = verdicts.map(|verdict| verdict.check.as_str()).collect();
+    checks.dedup();
+    checks.join(", ")
 }
 
 /// A number of things: `1 site`, `2 sites`.
@@ -403,6 +474,28 @@ mod tests {
     fn one_is_not_many() {
         let said = [0, 1, 2].map(|count| of(count, "site", "sites"));
         assert_eq!(said, ["0 sites", "1 site", "2 sites"]);
+    }
+
+    #[test]
+    fn a_cause_is_told_once_with_what_follows_from_it() {
+        let named = |check: &str, root_cause: Option<&str>| Verdict {
+            check: check.to_owned(),
+            seen: format!("what {check} saw"),
+            root_cause: root_cause.map(str::to_owned),
+            ..samples::verdict("blocked")
+        };
+        let of_machine = [named("join.type", None), named("join.device-key", Some("join.type"))];
+        let out = Out::of_width(120);
+        let text = out.verdicts(&of_machine, false);
+        assert!(text.contains("leads to: join.device-key") && text.contains("matters: Windows offers"), "{text}");
+        assert!(!text.contains("what join.device-key saw"), "{text}");
+        assert!(out.verdicts(&of_machine, true).contains("follows from: join.type"));
+
+        let of_user = [named("prt.present", Some("join.type")), named("prereq.ngc", Some("join.type"))];
+        assert_eq!(
+            out.verdicts(&of_user, false),
+            "2 findings follow from join.type of the machine: prt.present, prereq.ngc"
+        );
     }
 
     #[test]

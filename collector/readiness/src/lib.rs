@@ -6,6 +6,7 @@
 //!
 //! Two sentences hold everywhere: a gap never counts as ready, and silence never looks like health.
 
+mod cause;
 pub mod check;
 pub mod derive;
 mod facts;
@@ -21,6 +22,7 @@ mod rollup;
 mod verdict;
 mod waiver;
 
+pub use crate::cause::{Stand, caused_by, root_causes};
 pub use crate::check::{
     CHECKS, Check, Page, REMOTE_SESSION, Scope, Severity, check_by_id, index_markdown, keeps_last_verdict,
     nearest_check, page_markdown,

@@ -292,8 +292,9 @@ fn is_advisory(id: &str) -> bool {
 fn readiness_rank(readiness: &SiteReadiness) -> u8 {
     match readiness.rollout {
         Rollout::Go => 2,
-        Rollout::Partly => 1,
-        Rollout::Hold | Rollout::Unknown => 0,
+        Rollout::Partly if readiness.population.users_ready > 0 => 1,
+        // That some people are seen and none of them is ready is no more than that nobody is.
+        Rollout::Partly | Rollout::Hold | Rollout::Unknown => 0,
     }
 }
 

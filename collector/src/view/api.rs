@@ -400,6 +400,7 @@ impl ReadinessService for Api {
     async fn get_host(&self, request: Request<v1::GetHostRequest>) -> Result<Response<v1::GetHostResponse>, Status> {
         operator(&request)?;
         let request = request.into_inner();
+        let rule = check_index(&request.explain)?.map(|index| wire::check_rule(CHECKS[index]));
         let (number, asked_as) = self.find_host_as(&request.forest, &request.name)?;
         let view = self.load(number).await?;
         let evidence = self.evidence(&view.stored).await?;
@@ -444,6 +445,7 @@ impl ReadinessService for Api {
                 install_id: view.stored.record.install_id.clone(),
                 client_certificate: view.stored.record.client_certificate.clone(),
                 client_certificate_proved: view.stored.record.client_certificate_proved,
+                rule,
             }))
         })
     }

@@ -3,7 +3,7 @@
 use muster_evidence::{Role, SiteRef, Timestamp};
 use muster_proto::{convert, v1};
 use muster_readiness::derive::capability::Capability;
-use muster_readiness::{CHECKS, Rollout, Standing, StandingCounts};
+use muster_readiness::{CHECKS, Check, Page, Rollout, Standing, StandingCounts, caused_by};
 
 use crate::judge::words_of;
 use crate::snapshot::{DcSnapshot, PoolSnapshot, SiteReason, SiteSnapshot, Snapshot};
@@ -115,6 +115,22 @@ fn pool(pool: &PoolSnapshot) -> v1::Pool {
         seen: Some(counts(seen)),
         kept: *kept,
         last_report_ms: last_report.map(Timestamp::unix_ms),
+    }
+}
+
+/// What a check asks, for those who want to know why it answers as it does.
+pub(super) fn check_rule(check: &dyn Check) -> v1::CheckRule {
+    let Page { meaning, evidence: _, threshold, remedy, source, query: _, alert: _ } = check.page();
+    v1::CheckRule {
+        check: check.id().to_owned(),
+        title: check.title().to_owned(),
+        severity: check.severity().words(),
+        meaning: meaning.to_owned(),
+        threshold: threshold.to_owned(),
+        remedy: remedy.to_owned(),
+        source: source.to_owned(),
+        reads: check.reads().iter().map(ToString::to_string).collect(),
+        caused_by: caused_by(check.id()).iter().map(|id| (*id).to_owned()).collect(),
     }
 }
 

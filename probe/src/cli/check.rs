@@ -68,10 +68,10 @@ pub struct CheckArguments {
     /// Judges by the policy in this file instead of by the defaults, such as one that `muster policy show` printed.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// Shows one check alone, with the evidence it read and its page.
+    /// Shows one check alone, with the values that went into it and its page.
     #[arg(long, value_name = "CHECK")]
     pub explain: Option<String>,
-    /// Shows checks that do not apply as well, and the sources behind ready ones.
+    /// Shows checks that do not apply as well, what follows from another finding, and the sources behind ready ones.
     #[arg(long, short)]
     pub verbose: bool,
 }
@@ -166,7 +166,7 @@ pub fn check(arguments: &CheckArguments, loaded: &mut Loaded) -> Ended {
     }
     let text = match (arguments.format, explained) {
         (Format::Json, explained) => json::document(&result, explained.map(Check::id))?,
-        (Format::Table, Some(check)) => explain::text(&result, check, Page::of_stdout())?,
+        (Format::Table, Some(check)) => explain::text(&result, check, Page::of_stdout()),
         (Format::Table, None) => table::text(&result, Page::of_stdout(), arguments.verbose),
     };
     super::print(&text)?;

@@ -2658,6 +2658,37 @@ pub struct Verdict {
     /// The standing before silence made it unknown; unspecified where it is not stale.
     #[prost(enumeration = "Standing", tag = "12")]
     pub stale_standing: i32,
+    /// Why it matters, in a sentence. Not kept in the store.
+    #[prost(string, tag = "13")]
+    pub meaning: ::prost::alloc::string::String,
+    /// The check whose failure explains this one, of the same user or of the host; empty where this one stands for itself.
+    /// Not kept in the store.
+    #[prost(string, tag = "14")]
+    pub root_cause: ::prost::alloc::string::String,
+}
+/// What a check asks, where it draws the line, and what to do.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckRule {
+    #[prost(string, tag = "1")]
+    pub check: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub severity: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub meaning: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub threshold: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub remedy: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub source: ::prost::alloc::string::String,
+    /// The kinds of evidence it reads, by their names.
+    #[prost(string, repeated, tag = "8")]
+    pub reads: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The checks whose failure explains that of this one.
+    #[prost(string, repeated, tag = "9")]
+    pub caused_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Counts by standing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3124,6 +3155,9 @@ pub struct GetHostRequest {
     pub name: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub forest: ::prost::alloc::string::String,
+    /// A check whose rule is wanted as well; empty: none. An unknown one is refused with the known one nearest to it.
+    #[prost(string, tag = "3")]
+    pub explain: ::prost::alloc::string::String,
 }
 /// A user on a host.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3213,6 +3247,9 @@ pub struct GetHostResponse {
     /// Hosts that reported the same TPM or installation before this one did, or after it fell silent, at most 10 of them.
     #[prost(string, repeated, tag = "17")]
     pub earlier_or_later: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The rule that was asked for.
+    #[prost(message, optional, tag = "18")]
+    pub rule: ::core::option::Option<CheckRule>,
 }
 /// A name that a machine does not have any more.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

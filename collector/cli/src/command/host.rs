@@ -17,7 +17,7 @@ pub(crate) async fn run(
     all: bool,
     evidence: bool,
 ) -> Result<(), CommandError> {
-    let detail = client.host(forest, name).await?;
+    let detail = client.host(forest, name, None).await?;
     out.print(&detail, |out| text(out, &detail, all, evidence));
     Ok(())
 }

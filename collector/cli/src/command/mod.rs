@@ -1,5 +1,6 @@
 //! The commands, one file each: what they ask and how the answer reads.
 
+mod explain;
 mod export;
 mod host;
 mod hosts;
@@ -52,6 +53,9 @@ pub(crate) enum CommandError {
         /// Every fault.
         problems: Vec<String>,
     },
+    /// The collector is older than the question.
+    #[error("this collector tells no rules of checks; `muster-probe checks ID` prints the page of one")]
+    NoRules,
     /// The program's runtime cannot start.
     #[error("failed to start")]
     Runtime(#[source] io::Error),
@@ -63,7 +67,7 @@ impl CommandError {
         match self {
             Self::Span { .. } | Self::Place(_) | Self::Policy { .. } => crate::EXIT_USAGE,
             Self::Client(error) if error.is_not_found() => 2,
-            Self::Client(_) | Self::File { .. } | Self::Runtime(_) => 1,
+            Self::Client(_) | Self::File { .. } | Self::NoRules | Self::Runtime(_) => 1,
         }
     }
 }
@@ -83,7 +87,12 @@ async fn execute(client: &mut Client, command: Command, out: Out) -> Result<(), 
         Command::Sites { forest, rollout } => sites::run(client, out, &forest, &rollout).await,
         Command::Site { name, forest, all } => site::run(client, out, &Place::new(name, forest)?, all).await,
         Command::Hosts(args) => hosts::run(client, out, args).await,
-        Command::Host { name, forest, all, evidence } => host::run(client, out, &forest, &name, all, evidence).await,
+        Command::Host { name, forest, explain: Some(check), .. } => {
+            explain::run(client, out, &forest, &name, &check).await
+        }
+        Command::Host { name, forest, all, evidence, explain: None } => {
+            host::run(client, out, &forest, &name, all, evidence).await
+        }
         Command::User { sid, all } => user::run(client, out, &sid, all).await,
         Command::Transitions { after, since, forest, site, host, limit } => {
             let since = since.map(|text| span_ms(&text)).transpose()?;

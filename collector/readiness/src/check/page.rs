@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{CHECKS, Check, Freshness, Policy};
+use crate::{CHECKS, Check, Freshness, Policy, caused_by};
 
 /// What a check means and what to do, for the people who operate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,18 +23,28 @@ pub struct Page {
     pub alert: &'static str,
 }
 
+impl Page {
+    /// The first sentence of what it means: why it matters, in one line.
+    pub fn why(&self) -> &'static str {
+        self.meaning.find(". ").map_or(self.meaning, |end| &self.meaning[..=end])
+    }
+}
+
 /// The page of a check.
 pub fn page_markdown(check: &dyn Check) -> String {
     let Page { meaning, evidence, threshold, remedy, source, query, alert } = check.page();
     let kinds = check.reads().iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ");
     let kinds = if kinds.is_empty() { "what the site's hosts report".to_owned() } else { kinds };
+    let causes = caused_by(check.id()).iter().map(|id| format!("[{id}]({id}.md)")).collect::<Vec<_>>().join(", ");
+    let may_follow = if causes.is_empty() { String::new() } else { format!("| May follow from | {causes} |\n") };
     format!(
         "# {id}\n\n{title}\n\n\
          | | |\n|---|---|\n\
          | Scope | {scope} |\n\
          | Severity | {severity} |\n\
          | Holds without a report | {fresh} |\n\
-         | Kinds of evidence | {kinds} |\n\n\
+         | Kinds of evidence | {kinds} |\n\
+         {may_follow}\n\
          ## Meaning\n\n{meaning}\n\n\
          ## Evidence\n\n{evidence}\n\n\
          ## Threshold\n\n{threshold}\n\n\

@@ -18,7 +18,11 @@ super::handler!(render);
 
 async fn render(asked: &Asked<'_>) -> Result<Response, Status> {
     let params = asked.params(&["name", "forest"])?;
-    let request = v1::GetHostRequest { name: params.one("name")?.to_owned(), forest: params.one("forest")?.to_owned() };
+    let request = v1::GetHostRequest {
+        name: params.one("name")?.to_owned(),
+        forest: params.one("forest")?.to_owned(),
+        explain: String::new(),
+    };
     let answer = asked.pages.api.get_host(asked.request(request)).await?.into_inner();
     let host = answer.host.clone().unwrap_or_default();
     let evidence: Vec<Seen> = answer.evidence.iter().map(Seen::new).collect();

@@ -295,21 +295,52 @@ pub(super) fn verdicts(
     let (apart, mut shown): (Vec<&v1::Verdict>, Vec<&v1::Verdict>) =
         verdicts.iter().partition(|verdict| verdict.standing() == Standing::NotApplicable);
     shown.sort_by_key(|verdict| STANDINGS.iter().position(|standing| *standing == verdict.standing()));
+    let (own, follow): (Vec<_>, Vec<_>) = shown.into_iter().partition(|verdict| verdict.root_cause.is_empty());
+    let leads_to = |verdict: &v1::Verdict| leads_to(verdict, &follow);
+    let nothing = |_: &v1::Verdict| Markup::default();
     html! {
-        @if !shown.is_empty() { (verdict_table(&shown, caption, now, rests_on)) }
+        @if !own.is_empty() { (verdict_table(&own, caption, now, &leads_to, rests_on)) }
+        @if !follow.is_empty() {
+            details {
+                summary {
+                    (of(follow.len() as u64, "finding follows from ", "findings follow from "))
+                    (root_causes(&follow))
+                }
+                (verdict_table(&follow, "Findings that follow from another one", now, &nothing, rests_on))
+            }
+        }
         @if !apart.is_empty() {
             details {
                 summary { (of(apart.len() as u64, "check does not apply here", "checks do not apply here")) }
-                (verdict_table(&apart, "Checks that do not apply here", now, &|_| Markup::default()))
+                (verdict_table(&apart, "Checks that do not apply here", now, &nothing, &nothing))
             }
         }
     }
+}
+
+/// What a finding brings with it.
+fn leads_to(verdict: &v1::Verdict, follow: &[&v1::Verdict]) -> Markup {
+    let mut checks: Vec<&str> =
+        follow.iter().filter(|own| own.root_cause == verdict.check).map(|own| own.check.as_str()).collect();
+    checks.dedup();
+    html! {
+        @if !checks.is_empty() {
+            p { b { "Leads to: " } @for (place, check) in checks.iter().enumerate() { @if place > 0 { ", " } (check_link(check)) } }
+        }
+    }
+}
+
+/// The checks that findings follow from, each once.
+fn root_causes(follow: &[&v1::Verdict]) -> Markup {
+    let checks: std::collections::BTreeSet<&str> = follow.iter().map(|own| own.root_cause.as_str()).collect();
+    html! { @for (place, check) in checks.iter().enumerate() { @if place > 0 { ", " } code { (check) } } }
 }
 
 fn verdict_table(
     verdicts: &[&v1::Verdict],
     caption: &str,
     now: Timestamp,
+    leads_to: &dyn Fn(&v1::Verdict) -> Markup,
     rests_on: &dyn Fn(&v1::Verdict) -> Markup,
 ) -> Markup {
     html! {
@@ -323,12 +354,12 @@ fn verdict_table(
                     th scope="col" { "Since" }
                 }
             }
-            tbody { @for verdict in verdicts { (verdict_row(verdict, now, &rests_on(verdict))) } }
+            tbody { @for verdict in verdicts { (verdict_row(verdict, now, &leads_to(verdict), &rests_on(verdict))) } }
         }
     }
 }
 
-fn verdict_row(verdict: &v1::Verdict, now: Timestamp, rests_on: &Markup) -> Markup {
+fn verdict_row(verdict: &v1::Verdict, now: Timestamp, leads_to: &Markup, rests_on: &Markup) -> Markup {
     let before = verdict.stale_standing();
     html! {
         tr {
@@ -348,22 +379,31 @@ fn verdict_row(verdict: &v1::Verdict, now: Timestamp, rests_on: &Markup) -> Mark
                     Standing::Unknown | Standing::Unspecified => {
                         p { b { "Missing: " } (words(&verdict.seen)) }
                         p { b { "Why: " } (words(&verdict.needed)) }
+                        (matters(verdict))
                     }
                     Standing::Advisory | Standing::Blocked => {
                         p { b { "Seen: " } (words(&verdict.seen)) }
                         @if !verdict.needed.is_empty() { p { b { "Needed: " } (words(&verdict.needed)) } }
+                        (matters(verdict))
                         @if !verdict.remedy.is_empty() { p { b { "Remedy: " } (words(&verdict.remedy)) } }
                         @if !verdict.source.is_empty() { p class="note" { "Source: " (words(&verdict.source)) } }
                     }
                 }
+                (leads_to)
                 (rests_on)
             }
             td data-label="Since" {
                 (time(verdict.since_ms, now))
+                @if let Some(at) = verdict.evidence_at_ms { p class="note" { "evidence of " (time(at, now)) } }
                 @if let Some(until) = verdict.valid_until_ms { p class="note" { "holds until " (time(until, now)) } }
             }
         }
     }
+}
+
+/// Why it matters.
+fn matters(verdict: &v1::Verdict) -> Markup {
+    html! { @if !verdict.meaning.is_empty() { p { b { "Why it matters: " } (words(&verdict.meaning)) } } }
 }
 
 /// Why there is no page.

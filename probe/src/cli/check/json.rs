@@ -5,6 +5,7 @@ use muster_readiness::{Check, Finding, Gap, Judged, Judgement, NotApplicable, St
 use serde::Serialize;
 
 use super::Outcome;
+use super::table::Causes;
 use crate::cli::exit::{Failed, INTERNAL, of_standing};
 use crate::judge_local::JudgedMachine;
 use crate::machine::Machine;
@@ -68,6 +69,9 @@ struct CheckEntry<'a> {
     standing: Standing,
     #[serde(flatten)]
     words: Words<'a>,
+    meaning: &'static str,
+    /// The check whose failure explains this one.
+    root_cause: Option<&'a str>,
     evidence_at: Option<Timestamp>,
     valid_until: Option<Timestamp>,
 }
@@ -121,6 +125,7 @@ fn directories(reader: &Machine) -> impl Iterator<Item = DirectoryEntry<'_>> {
 fn machine<'a>(judged: &'a JudgedMachine, only: Option<&str>) -> MachineEntry<'a> {
     let machine = &judged.machine;
     let wanted = |judgement: &&Judgement| only.is_none_or(|id| judgement.check == id);
+    let causes = Causes::of(judged);
     MachineEntry {
         host: machine.identity.name.as_str(),
         forest: machine.identity.forest.as_ref().map(Forest::as_str),
@@ -138,7 +143,7 @@ fn machine<'a>(judged: &'a JudgedMachine, only: Option<&str>) -> MachineEntry<'a
             ready: judged.count(Standing::Ready),
             not_applicable: judged.count(Standing::NotApplicable),
         },
-        checks: judged.judgements.iter().filter(wanted).map(|judgement| check(judgement, judged)).collect(),
+        checks: judged.judgements.iter().filter(wanted).map(|judgement| check(judgement, judged, &causes)).collect(),
         evidence: only.map(|id| {
             let reads: &[Kind] = check_by_id(id).map_or(&[], |check| check.reads());
             machine.observations.iter().filter(|seen| reads.contains(&seen.key.kind)).collect()
@@ -146,7 +151,7 @@ fn machine<'a>(judged: &'a JudgedMachine, only: Option<&str>) -> MachineEntry<'a
     }
 }
 
-fn check<'a>(judgement: &'a Judgement, judged: &'a JudgedMachine) -> CheckEntry<'a> {
+fn check<'a>(judgement: &'a Judgement, judged: &'a JudgedMachine, causes: &Causes<'a>) -> CheckEntry<'a> {
     CheckEntry {
         check: &judgement.check,
         title: check_by_id(&judgement.check).map(Check::title).unwrap_or_default(),
@@ -167,6 +172,8 @@ fn check<'a>(judgement: &'a Judgement, judged: &'a JudgedMachine) -> CheckEntry<
             Verdict::Unknown(Gap { missing, why }) => Words::Gap { missing, why },
             Verdict::NotApplicable(NotApplicable { reason }) => Words::NotApplicable { reason },
         },
+        meaning: check_by_id(&judgement.check).map(|check| check.page().why()).unwrap_or_default(),
+        root_cause: causes.of_finding(judgement).map(|cause| cause.check.as_ref()),
         evidence_at: judgement.evidence_at,
         valid_until: judgement.valid_until,
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use muster_evidence::{Origin, Sid, Timestamp};
-use muster_readiness::{Check, Finding, Gap, Judged, Judgement, NotApplicable, Standing, Verdict, check_by_id};
+use muster_readiness::{
+    Check, Finding, Gap, Judged, Judgement, NotApplicable, Stand, Standing, Verdict, check_by_id, root_causes,
+};
 
 use super::Outcome;
 use crate::cli::layout::{Page, count, date, labelled, minute, span, wrap};
@@ -66,24 +68,52 @@ fn machine(judged: &JudgedMachine, now: Timestamp, page: Page, verbose: bool) ->
         // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{}", page.faint(&line));
     }
-    for judgement in of(judged, Standing::Blocked) {
+    let causes = Causes::of(judged);
+    // A cause is told once, with the names of what follows from it; in full only where everything is asked for.
+    let own = |standing| of(judged, standing).filter(|judgement| verbose || causes.of_finding(judgement).is_none());
+    for judgement in own(Standing::Blocked) {
         text.push('\n');
-        text.push_str(&finding(judgement, judged, page));
+        text.push_str(&finding(judgement, judged, &causes, page));
     }
-    for gaps in same_gaps(judged) {
+    for gaps in same_gaps(own(Standing::Unknown)) {
         text.push('\n');
         text.push_str(&match gaps.as_slice() {
-            [judgement] => finding(judgement, judged, page),
+            [judgement] => finding(judgement, judged, &causes, page),
             several => gap_of_several(several, judged, page),
         });
     }
-    for judgement in of(judged, Standing::Advisory) {
+    for judgement in own(Standing::Advisory) {
         text.push('\n');
-        text.push_str(&finding(judgement, judged, page));
+        text.push_str(&finding(judgement, judged, &causes, page));
     }
     text.push_str(&ready(judged, page, verbose));
     text.push_str(&not_applicable(judged, page, verbose));
     text
+}
+
+/// Which of a machine's findings follow from which.
+pub(super) struct Causes<'a> {
+    judgements: &'a [Judgement],
+    roots: Vec<Option<usize>>,
+}
+
+impl<'a> Causes<'a> {
+    pub(super) fn of(judged: &'a JudgedMachine) -> Self {
+        let stands: Vec<Stand<'_>> = judged.judgements.iter().map(Stand::from).collect();
+        Self { judgements: &judged.judgements, roots: root_causes(&stands) }
+    }
+
+    /// The finding that another one follows from; `None` where it stands for itself.
+    pub(super) fn of_finding(&self, finding: &Judgement) -> Option<&'a Judgement> {
+        let place = self.judgements.iter().position(|own| own == finding)?;
+        self.roots[place].map(|root| &self.judgements[root])
+    }
+
+    /// What follows from a finding.
+    fn following(&self, cause: &Judgement) -> Vec<&'a Judgement> {
+        let follows = |root: &Option<usize>| root.is_some_and(|root| self.judgements[root] == *cause);
+        self.judgements.iter().zip(&self.roots).filter(|(_, root)| follows(root)).map(|(own, _)| own).collect()
+    }
 }
 
 /// What a machine told of a directory: no verdict of its own, and the reason why others have one.
@@ -106,8 +136,9 @@ fn read_directory(reader: &Machine, page: Page) -> String {
 
 /// The verdicts of one check on a machine.
 pub(super) fn single(judged: &JudgedMachine, id: &str, page: Page) -> String {
+    let causes = Causes::of(judged);
     let of_check = judged.judgements.iter().filter(|judgement| judgement.check == id);
-    of_check.map(|judgement| finding(judgement, judged, page)).collect()
+    of_check.map(|judgement| finding(judgement, judged, &causes, page)).collect()
 }
 
 fn headline(judged: &JudgedMachine, page: Page) -> String {
@@ -192,9 +223,11 @@ fn of(judged: &JudgedMachine, standing: Standing) -> impl Iterator<Item = &Judge
     judged.judgements.iter().filter(move |judgement| judgement.verdict.standing() == standing)
 }
 
-fn finding(judgement: &Judgement, judged: &JudgedMachine, page: Page) -> String {
+fn finding(judgement: &Judgement, judged: &JudgedMachine, causes: &Causes<'_>, page: Page) -> String {
     let standing = judgement.verdict.standing();
-    let title = check_by_id(&judgement.check).map(Check::title).unwrap_or_default();
+    let check = check_by_id(&judgement.check);
+    let title = check.map(Check::title).unwrap_or_default();
+    let matters = check.map(|check| check.page().why()).unwrap_or_default();
     let mut text = format!(
         "  {} {}{}\n",
         page.standing(standing, &format!("{:<8}", standing.name().to_uppercase())),
@@ -214,12 +247,14 @@ fn finding(judgement: &Judgement, judged: &JudgedMachine, page: Page) -> String 
         | Verdict::Blocked(Finding { seen, needed, remedy, source }) => {
             say("seen", seen);
             say("needed", needed);
+            say("matters", matters);
             say("remedy", remedy);
             say("source", source);
         }
         Verdict::Unknown(Gap { missing, why }) => {
             say("missing", missing);
             say("why", why);
+            say("matters", matters);
             if missing.contains(ENTRA_JOINED) {
                 say("answer", "repeat with --entra-joined yes or --entra-joined no");
             }
@@ -228,13 +263,19 @@ fn finding(judgement: &Judgement, judged: &JudgedMachine, page: Page) -> String 
         Verdict::Ready => {}
     }
     say("age", &age(judgement, judged));
+    let names = |judgement: &Judgement| match subject(judgement, &judged.machine) {
+        Some(subject) => format!("{} ({subject})", judgement.check),
+        None => judgement.check.to_string(),
+    };
+    say("leads to", &causes.following(judgement).into_iter().map(names).collect::<Vec<_>>().join(", "));
+    say("cause", &causes.of_finding(judgement).map(names).unwrap_or_default());
     text
 }
 
 /// Verdicts that are unknown for the very same reason, together: one missing thing is one thing to mend.
-fn same_gaps(judged: &JudgedMachine) -> Vec<Vec<&Judgement>> {
+fn same_gaps<'a>(gaps: impl Iterator<Item = &'a Judgement>) -> Vec<Vec<&'a Judgement>> {
     let mut groups: Vec<Vec<&Judgement>> = Vec::new();
-    for judgement in of(judged, Standing::Unknown) {
+    for judgement in gaps {
         let alike = |other: &Judgement| other.verdict == judgement.verdict && other.subject == judgement.subject;
         match groups.iter_mut().find(|group| group.first().is_some_and(|first| alike(first))) {
             Some(group) => group.push(judgement),
