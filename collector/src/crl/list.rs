@@ -25,7 +25,7 @@ pub const MOST_BYTES: usize = 64 << 20;
 const NUMBER_BYTES: usize = 21;
 
 /// Most distribution points of one list or certificate that are looked at.
-const MOST_POINTS: usize = 16;
+pub(crate) const MOST_POINTS: usize = 16;
 
 /// reasonCode `removeFromCRL` (RFC 5280 section 5.3.1).
 const REMOVE_FROM_CRL: u8 = 8;

@@ -8,7 +8,7 @@ mod authority;
 mod der;
 pub mod fetch;
 pub(crate) mod file;
-mod list;
+pub(crate) mod list;
 mod set;
 
 pub use self::authority::Authority;
