@@ -214,7 +214,7 @@ impl Core {
             let policy = self.policy();
             let bodies = self.bodies(number).await?;
             let before = (&stored.record, &stored.verdicts);
-            let judged = self.judge(&stored.record, Some(before), &bodies, &policy, now).await?;
+            let judged = self.judge(&stored.record, Some(before), &bodies, None, &policy, now).await?;
             let Some((judging, site_revision, forest_revision)) = judged else { return Ok(()) };
             let mut record = stored.record.clone();
             record.operating_system = judging.operating_system;

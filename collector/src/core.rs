@@ -44,6 +44,22 @@ pub(crate) const KEY_CREDENTIALS: &str = "key-credentials";
 /// Locks that keep two changes of one host apart; more than are ever worked on at once.
 const LANES: usize = 1_024;
 
+/// What the directory says about people, read together with a host before it is known whom its verdicts depend on.
+#[derive(Debug)]
+pub(crate) struct KeysAhead {
+    /// How far the inventory had been read before its items were: who is judged by them is judged by this revision.
+    pub(crate) head: v1::InventoryHead,
+    /// Whom it was asked about.
+    pub(crate) ids: BTreeSet<String>,
+    /// What it says of them.
+    pub(crate) items: Vec<(String, v1::InventoryRecord)>,
+}
+
+/// Bodies by their key; one under a key that is none is passed over.
+pub(crate) fn bodies_of(bodies: Vec<(v1::ObservationKey, Vec<u8>)>) -> Bodies {
+    bodies.into_iter().filter_map(|(key, body)| Some((WireKey::from_wire(key).ok()?, body))).collect()
+}
+
 /// The core. Cheap to clone; every clone is the same.
 #[derive(Clone, Debug)]
 pub struct Core(pub(crate) Arc<Inner>);
@@ -495,16 +511,20 @@ impl Core {
         own + if serving == site { 0 } else { table.entry(serving).facts_revision }
     }
 
-    /// What the directory says about users of a forest.
+    /// What the directory says about users of a forest: what was read ahead, if that holds for them.
     pub(crate) async fn facts_of_forest(
         &self,
         forest: Option<&Forest>,
         users: BTreeSet<String>,
+        ahead: Option<KeysAhead>,
     ) -> Result<ForestFacts, StoreError> {
         let Some(forest) = forest else { return Ok(ForestFacts::default()) };
-        let Some(head) = self.inventory_head(forest.as_str(), KEY_CREDENTIALS) else {
-            return Ok(ForestFacts::default());
+        let ahead = ahead.filter(|ahead| ahead.head.forest == forest.as_str() && users.is_subset(&ahead.ids));
+        let head = match &ahead {
+            Some(ahead) => Some(ahead.head.clone()),
+            None => self.inventory_head(forest.as_str(), KEY_CREDENTIALS),
         };
+        let Some(head) = head else { return Ok(ForestFacts::default()) };
         let mut facts = ForestFacts {
             revision: forest_revision(&head),
             inventory: Timestamp::from_unix_ms(head.as_of_ms).ok().map(|as_of| KeyInventory {
@@ -517,8 +537,14 @@ impl Core {
         if users.is_empty() {
             return Ok(facts);
         }
-        let ids: Vec<String> = users.into_iter().collect();
-        for (id, record) in self.store().inventory_items(forest.as_str(), KEY_CREDENTIALS, &ids).await? {
+        let items = match ahead {
+            Some(ahead) => ahead.items.into_iter().filter(|(id, _)| users.contains(id)).collect(),
+            None => {
+                let ids: Vec<String> = users.into_iter().collect();
+                self.store().inventory_items(forest.as_str(), KEY_CREDENTIALS, &ids).await?
+            }
+        };
+        for (id, record) in items {
             let Some(v1::inventory_item::Item::UserKeys(keys)) = record.item.and_then(|item| item.item) else {
                 continue;
             };
@@ -538,6 +564,7 @@ impl Core {
         record: &v1::HostRecord,
         before: Option<(&v1::HostRecord, &v1::VerdictRecord)>,
         bodies: &Bodies,
+        keys: Option<KeysAhead>,
         policy: &PolicyInForce,
         now: Timestamp,
     ) -> Result<Option<(Judging, u64, u64)>, StoreError> {
@@ -545,7 +572,7 @@ impl Core {
         let Some(name) = name else { return Ok(None) };
         let host = host_facts(name, record, bodies);
         let site = self.facts_of_site(record, now);
-        let forest = self.facts_of_forest(forest_of(record).as_ref(), users_of(&host)).await?;
+        let forest = self.facts_of_forest(forest_of(record).as_ref(), users_of(&host), keys).await?;
         let case = Case { record, before, host: &host, site: &site, forest: &forest, policy, now };
         let judging = info_span!("judge.host", host = %host.host).in_scope(|| judge_host(&case));
         Ok(Some((judging, site.revision, forest.revision)))
@@ -560,7 +587,7 @@ impl Core {
     ) -> Result<Judging, StoreError> {
         let bodies = self.bodies(stored.number).await?;
         let before = Some((&stored.record, &stored.verdicts));
-        match self.judge(&stored.record, before, &bodies, policy, now).await? {
+        match self.judge(&stored.record, before, &bodies, None, policy, now).await? {
             Some((judging, _, _)) => Ok(judging),
             // A record without a name cannot be judged; its verdicts stay.
             None => Ok(Judging {
@@ -578,8 +605,7 @@ impl Core {
 
     /// The bodies of a host's observations.
     pub(crate) async fn bodies(&self, number: HostNo) -> Result<Bodies, StoreError> {
-        let bodies = self.store().bodies(number).await?;
-        Ok(bodies.into_iter().filter_map(|(key, body)| Some((WireKey::from_wire(key).ok()?, body))).collect())
+        Ok(bodies_of(self.store().bodies(number).await?))
     }
 
     /// Takes over how far an inventory has been read.

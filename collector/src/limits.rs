@@ -8,10 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use muster_evidence::limits;
-use muster_proto::link::TICKET_LIFETIME;
+use muster_proto::link::revocation_list::{MOST_BYTES, MOST_POINTS};
+use muster_proto::link::{MOST_ADDRESSES, MOST_ANSWER_BYTES, MOST_RECORDS, TICKET_LIFETIME};
 use muster_readiness::POLICY_BYTES;
 
 use crate::config::{Config, ConnectionLimits};
+use crate::crl::{fetch, file};
 use crate::settings::Bounds;
 use crate::view::{api, page};
 use crate::{accept, log_limit, merge, policy_state, query, serve, table};
@@ -66,6 +68,8 @@ pub fn groups() -> Vec<Group> {
         Group { title: "Reports", limits: reports() },
         Group { title: "What is kept of a report", limits: kept() },
         Group { title: "The operators' API and its pages", limits: operators() },
+        Group { title: "Revocation lists", limits: revocation_lists() },
+        Group { title: "What a probe or a command line takes from the network", limits: from_the_network() },
     ]
 }
 
@@ -438,6 +442,68 @@ fn operators() -> Vec<Limit> {
             "parameters",
             "400, with the bound in the text",
             "every filter with each of its choices",
+        ),
+    ]
+}
+
+fn revocation_lists() -> Vec<Limit> {
+    let not_taken = "the list is not taken, with the bound in the text; the one before stays in use";
+    vec![
+        fixed(
+            "Size of a list",
+            MOST_BYTES,
+            "bytes",
+            not_taken,
+            "the largest public lists have some 50 MB; whoever serves the address must not fill the memory",
+        ),
+        fixed(
+            "Certificates named in all lists together",
+            file::MOST_ENTRIES,
+            "entries",
+            not_taken,
+            "16 bytes of memory each",
+        ),
+        fixed(
+            "Files of lists",
+            file::MOST_FILES,
+            "files",
+            "the configuration is refused",
+            "each is read at every reload",
+        ),
+        fixed(
+            "Distribution points read of a certificate",
+            MOST_POINTS,
+            "addresses",
+            "further ones are not looked at",
+            "certificates carry one to four",
+        ),
+        lasting("Time to connect for a list", fetch::CONNECT_TIME, not_taken, "a host that drops packets"),
+        lasting("Time until a list is there", fetch::ANSWER_TIME, not_taken, "a server that sends a byte at a time"),
+    ]
+}
+
+fn from_the_network() -> Vec<Limit> {
+    vec![
+        fixed(
+            "Answer of a proxy to CONNECT",
+            MOST_ANSWER_BYTES,
+            "bytes",
+            "the attempt fails, with the bound in the text",
+            "a page of HTML instead of an answer must not fill the memory",
+        ),
+        fixed(
+            "SRV records looked at",
+            MOST_RECORDS,
+            "records",
+            "further ones are not looked at",
+            "more collectors than any fleet has",
+        ),
+        fixed(
+            "Addresses of one name tried",
+            MOST_ADDRESSES,
+            "addresses",
+            "further ones are not tried",
+            "a name that somebody else controls must not make a port scanner of a probe",
         ),
     ]
 }

@@ -25,7 +25,7 @@ use muster_proto::v1;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use self::place::{Place, rename_of};
+use self::place::{Ahead, Place, rename_of};
 use crate::commit::CommitError;
 use crate::core::{Core, lock};
 use crate::inventory::Taken;
@@ -295,7 +295,7 @@ impl Core {
         admitted: &Admitted,
         news: &OnceLock<News>,
     ) -> Result<Option<v1::ReportResponse>, Refused> {
-        let Place { number, stored } = self.place(admitted).await?;
+        let Place { number, stored, ahead } = self.place(admitted).await?;
         let row = self.read(|table| table.get(number).map(|row| (row.sequence, row.last_seen, row.incarnation)));
         let known = stored.as_ref().map(|stored| {
             let record = &stored.record;
@@ -314,7 +314,7 @@ impl Core {
             (Order::Superseded, Some(known)) => {
                 self.take_series_alone(admitted, number, order, stored.as_ref(), known).await
             }
-            _ => self.take_merged(admitted, &arrival, number, order, stored.as_ref(), known, news).await,
+            _ => self.take_merged(admitted, &arrival, number, order, (stored.as_ref(), ahead), known, news).await,
         }
     }
 
@@ -431,7 +431,7 @@ impl Core {
         arrival: &Arrival<'_>,
         number: HostNo,
         order: Order,
-        stored: Option<&StoredHost>,
+        (stored, ahead): (Option<&StoredHost>, Option<Ahead>),
         known: Option<Known<'_>>,
         news: &OnceLock<News>,
     ) -> Result<Option<v1::ReportResponse>, Refused> {
@@ -453,7 +453,7 @@ impl Core {
         let record = if merged.changed || !series.is_empty() || !inventory.updates.is_empty() {
             let heads: Vec<_> = inventory.updates.iter().map(|update| update.head.clone()).collect();
             let committed = self
-                .judge_and_commit(number, stored, admitted, &merged, series, inventory.updates, fingerprint)
+                .judge_and_commit(number, (stored, ahead), admitted, &merged, series, inventory.updates, fingerprint)
                 .await?;
             let Some((record, verdicts_changed)) = committed else { return Ok(None) };
             let _ = match (stored, verdicts_changed) {
@@ -501,7 +501,7 @@ impl Core {
     async fn judge_and_commit(
         &self,
         number: HostNo,
-        stored: Option<&StoredHost>,
+        (stored, ahead): (Option<&StoredHost>, Option<Ahead>),
         admitted: &Admitted,
         merged: &Merged,
         series: Vec<(u32, v1::SeriesRecord)>,
@@ -509,9 +509,10 @@ impl Core {
         fingerprint: u64,
     ) -> Result<Option<(v1::HostRecord, bool)>, Refused> {
         let now = admitted.now;
-        let mut bodies = match stored {
-            Some(_) => self.bodies(number).await?,
-            None => Bodies::new(),
+        let (mut bodies, keys) = match (stored, ahead) {
+            (Some(_), Some(Ahead { bodies, keys })) => (bodies, keys),
+            (Some(_), None) => (self.bodies(number).await?, None),
+            (None, _) => (Bodies::new(), None),
         };
         for key in &merged.remove {
             bodies.remove(key);
@@ -521,7 +522,7 @@ impl Core {
         let policy = self.policy();
         let mut record = merged.record.clone();
         let Some((judging, site_revision, forest_revision)) =
-            self.judge(&record, before, &bodies, &policy, now).await?
+            self.judge(&record, before, &bodies, keys, &policy, now).await?
         else {
             // The name was parsed when the report was read, and the record holds it.
             return Ok(None);

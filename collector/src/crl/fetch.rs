@@ -22,10 +22,10 @@ use tokio_util::bytes::Bytes;
 use super::list::{List, MOST_BYTES};
 
 /// Longest that connecting may take.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// Longest that a whole answer may take: 64 MiB at five megabits per second.
-const ANSWER_TIME: Duration = Duration::from_mins(2);
+pub(crate) const ANSWER_TIME: Duration = Duration::from_mins(2);
 
 /// Shortest time between two requests for one list while all is well.
 const LEAST_PAUSE: Duration = Duration::from_mins(1);

@@ -9,7 +9,7 @@ use prost::Message;
 use super::change::{meta, number};
 use super::map::{Map, join, read, unreadable};
 use super::record::{SEEN_BLOCK, key};
-use super::{HostFilter, HostKey, Page, StoreError, StoredHost};
+use super::{HostFilter, HostKey, ItemsWanted, Page, StoreError, StoredHost, WholeHost};
 
 /// The most items of one page: what a caller asks beyond it would hold a reader's thread and memory for too long.
 const LARGEST_PAGE: usize = 10_000;
@@ -47,6 +47,17 @@ pub(super) fn load(map: &dyn Map, host: HostNo) -> Result<Option<StoredHost>, St
     let Some(record) = read(map, &key::host(host))? else { return Ok(None) };
     let verdicts = read(map, &key::verdicts(host))?.unwrap_or_default();
     Ok(Some(StoredHost { number: host, record, verdicts }))
+}
+
+/// One host, the bodies of its observations, and items of an inventory.
+pub(super) fn load_whole(
+    map: &dyn Map,
+    host: HostNo,
+    items: Option<&ItemsWanted>,
+) -> Result<Option<WholeHost>, StoreError> {
+    let Some(stored) = load(map, host)? else { return Ok(None) };
+    let items = items.map(|wanted| inventory_items(map, &wanted.forest, &wanted.source, &wanted.ids));
+    Ok(Some(WholeHost { stored, bodies: bodies(map, host)?, items: items.transpose()?.unwrap_or_default() }))
 }
 
 /// Bodies of a host's observations.

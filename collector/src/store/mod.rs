@@ -50,6 +50,28 @@ pub struct StoredHost {
     pub verdicts: v1::VerdictRecord,
 }
 
+/// What is read of a host for judging it, in one look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WholeHost {
+    /// The host.
+    pub stored: StoredHost,
+    /// Bodies of its observations.
+    pub bodies: Vec<(v1::ObservationKey, Vec<u8>)>,
+    /// Items of the inventory that was asked for.
+    pub items: Vec<(String, v1::InventoryRecord)>,
+}
+
+/// Items of an inventory, by identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemsWanted {
+    /// The forest.
+    pub forest: String,
+    /// What the inventory was read from.
+    pub source: String,
+    /// The identifiers.
+    pub ids: Vec<String>,
+}
+
 /// A change of one host, applied as a whole or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct HostUpdate {
@@ -262,6 +284,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// One host.
     async fn load(&self, host: HostNo) -> Result<Option<StoredHost>, StoreError>;
+
+    /// One host with the bodies of its observations, and items of an inventory, in one look: a report needs all of them,
+    /// and each look costs a change of threads.
+    async fn load_whole(&self, host: HostNo, items: Option<ItemsWanted>) -> Result<Option<WholeHost>, StoreError>;
 
     /// Bodies of a host's observations.
     async fn bodies(&self, host: HostNo) -> Result<Vec<(v1::ObservationKey, Vec<u8>)>, StoreError>;

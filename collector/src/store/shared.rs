@@ -16,8 +16,8 @@ use super::backup::{self, Tap};
 use super::map::{Draft, Map, Overlay, Table, Writes};
 use super::record::key;
 use super::{
-    Applied, ChangeCursor, HostFilter, HostKey, HostUpdate, Page, Since, Store, StoreError, StoredHost, change, feed,
-    look,
+    Applied, ChangeCursor, HostFilter, HostKey, HostUpdate, ItemsWanted, Page, Since, Store, StoreError, StoredHost,
+    WholeHost, change, feed, look,
 };
 
 /// A change, to be made on the backend's writer.
@@ -75,6 +75,10 @@ impl<B: Backend> Store for B {
 
     async fn load(&self, host: HostNo) -> Result<Option<StoredHost>, StoreError> {
         self.read(move |map| look::load(map, host)).await
+    }
+
+    async fn load_whole(&self, host: HostNo, items: Option<ItemsWanted>) -> Result<Option<WholeHost>, StoreError> {
+        self.read(move |map| look::load_whole(map, host, items.as_ref())).await
     }
 
     async fn bodies(&self, host: HostNo) -> Result<Vec<(v1::ObservationKey, Vec<u8>)>, StoreError> {

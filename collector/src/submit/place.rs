@@ -4,15 +4,18 @@
 //! it says is compared with the record. Whether a machine under an unknown name is a known one is
 //! [`crate::identity_of_host`]'s to say.
 
-use muster_evidence::{HostIdentity, HostNo, Role, Timestamp};
+use std::collections::BTreeSet;
+
+use muster_evidence::{HostIdentity, HostNo, Role, Subject, Timestamp};
 use muster_proto::link::Chain;
 use muster_proto::v1;
 use tracing::{debug, info, warn};
 
 use super::{Admitted, SILENT_CADENCES};
-use crate::core::Core;
+use crate::core::{Core, KEY_CREDENTIALS, KeysAhead, bodies_of};
 use crate::identity_of_host::{Another, Candidate, Newcomer, Proof, same_machine};
-use crate::store::{HostKey, Rename, StoreError, StoredHost};
+use crate::judge::Bodies;
+use crate::store::{HostKey, ItemsWanted, Rename, StoreError, StoredHost, WholeHost};
 use crate::table::Namesake;
 
 /// The host a report is about.
@@ -22,6 +25,17 @@ pub(super) struct Place {
     pub(super) number: HostNo,
     /// What is stored of it; `None` for a new host.
     pub(super) stored: Option<StoredHost>,
+    /// What was read along with it.
+    pub(super) ahead: Option<Ahead>,
+}
+
+/// What judging a host reads beside its record.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    /// Bodies of its observations, as stored.
+    pub(super) bodies: Bodies,
+    /// What the directory says about the people of the report.
+    pub(super) keys: Option<KeysAhead>,
 }
 
 impl Core {
@@ -29,9 +43,22 @@ impl Core {
     pub(super) async fn place(&self, admitted: &Admitted) -> Result<Place, StoreError> {
         let host = &admitted.host;
         if let Some(number) = self.resolve(host) {
-            let stored = self.store().load(number).await?;
-            if stored.as_ref().is_none_or(|stored| is_named(&stored.record, host)) {
-                return Ok(Place { number, stored });
+            // The head first: should the inventory change meanwhile, what is judged by its items is judged again.
+            let head = host.forest.as_ref().and_then(|own| self.inventory_head(own.as_str(), KEY_CREDENTIALS));
+            let ids = people_of(admitted);
+            let wanted = head.as_ref().filter(|_| !ids.is_empty()).map(|head| ItemsWanted {
+                forest: head.forest.clone(),
+                source: head.source.clone(),
+                ids: ids.iter().cloned().collect(),
+            });
+            match self.store().load_whole(number, wanted).await? {
+                None => return Ok(Place { number, stored: None, ahead: None }),
+                Some(WholeHost { stored, bodies, items }) if is_named(&stored.record, host) => {
+                    let keys = head.map(|head| KeysAhead { head, ids, items });
+                    let ahead = Some(Ahead { bodies: bodies_of(bodies), keys });
+                    return Ok(Place { number, stored: Some(stored), ahead });
+                }
+                Some(_) => {}
             }
         }
         let key = key_of(host);
@@ -39,13 +66,13 @@ impl Core {
             && let Some(stored) = self.store().load(number).await?
         {
             self.put_stored(&stored).await?;
-            return Ok(Place { number, stored: Some(stored) });
+            return Ok(Place { number, stored: Some(stored), ahead: None });
         }
         if let Some(stored) = self.under_another_name(admitted).await? {
-            return Ok(Place { number: stored.number, stored: Some(stored) });
+            return Ok(Place { number: stored.number, stored: Some(stored), ahead: None });
         }
         let number = self.store().assign(&key).await?;
-        Ok(Place { number, stored: self.store().load(number).await? })
+        Ok(Place { number, stored: self.store().load(number).await?, ahead: None })
     }
 
     /// The one host that a machine under an unknown name has been until now.
@@ -125,6 +152,16 @@ fn tell_apart(record: &v1::HostRecord, host: &HostIdentity, why: Another) {
         }
         _ => debug!(known, %newcomer, why = %Chain(&why), "a host was not renamed"),
     }
+}
+
+/// The people a report speaks of.
+fn people_of(admitted: &Admitted) -> BTreeSet<String> {
+    let subjects = admitted.report.observations.iter().map(|own| &own.key.subject);
+    let people = subjects.filter_map(|subject| match subject {
+        Subject::User(sid) => Some(sid.to_string()),
+        Subject::Host | Subject::Certificate(_) => None,
+    });
+    people.collect()
 }
 
 fn name_of(record: &v1::HostRecord) -> &str {

@@ -476,7 +476,8 @@ impl ReadinessService for Api {
         }
         endpoints.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.last_seen_ms));
         let asked = BTreeSet::from([sid.to_string()]);
-        let directory = self.core.facts_of_forest(forest.as_ref(), asked).await.map_err(|error| of_store(&error))?;
+        let directory =
+            self.core.facts_of_forest(forest.as_ref(), asked, None).await.map_err(|error| of_store(&error))?;
         let (standing, counted_at) = self.core.read(|table| match table.counted(&sid) {
             Some((site, user)) => (user.standing, table.site(site).map(wire::site_id)),
             None => (Standing::NotApplicable, None),

@@ -391,6 +391,10 @@ impl FromStr for Sid {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Most are canonical, since machines write them; a collector reads several with every report.
+        if is_canonical_sid(text) {
+            return Ok(Self(text.into()));
+        }
         let error = || invalid("SID", text, "`S-1-` followed by an authority and 1 to 15 subauthorities");
         let upper = text.trim().to_ascii_uppercase();
         let mut parts = upper.strip_prefix("S-1-").ok_or_else(error)?.split('-');
@@ -406,6 +410,18 @@ impl FromStr for Sid {
         }
         Ok(Self(canonical.into()))
     }
+}
+
+/// Whether a text is a SID as this build writes it: numbers without leading zeros. An authority of more than ten digits is
+/// read number by number.
+fn is_canonical_sid(text: &str) -> bool {
+    let Some((authority, rest)) = text.strip_prefix("S-1-").and_then(|rest| rest.split_once('-')) else { return false };
+    let is_number = |part: &str| {
+        let bytes = part.as_bytes();
+        matches!(bytes.len(), 1..=10) && bytes.iter().all(u8::is_ascii_digit) && (bytes.len() == 1 || bytes[0] != b'0')
+    };
+    let is_subauthority = |part: &str| is_number(part) && (part.len() < 10 || part <= "4294967295");
+    is_number(authority) && rest.split('-').all(is_subauthority) && rest.split('-').count() <= 15
 }
 
 impl fmt::Display for Sid {
@@ -459,6 +475,32 @@ mod tests {
     #[test]
     fn sids_are_canonical() {
         assert_eq!("s-1-5-21-01-2-3-1104".parse::<Sid>().unwrap().as_str(), "S-1-5-21-1-2-3-1104");
+        // The short way for canonical texts takes what the long way takes, and nothing else.
+        let most = format!("S-1-5{}", "-1".repeat(15));
+        for (text, canonical) in [
+            ("S-1-5-21-3623811015-3361044348-30300820-1013", true),
+            ("S-1-5-4294967295", true),
+            ("S-1-5-4294967296", false),
+            ("S-1-9999999999-1", true),
+            ("S-1-281474976710655-1", false),
+            ("S-1-0-0", true),
+            ("S-1-5-01", false),
+            ("S-1-05-1", false),
+            ("S-1-5", false),
+            ("S-1-5-", false),
+            ("S-1--5", false),
+            ("S-1-5-1x", false),
+            (" S-1-5-1", false),
+            (&most, true),
+            (&format!("{most}-1"), false),
+        ] {
+            assert_eq!(is_canonical_sid(text), canonical, "{text}");
+            if canonical {
+                assert_eq!(text.parse::<Sid>().unwrap().as_str(), text);
+            }
+        }
+        assert_eq!("S-1-281474976710655-1".parse::<Sid>().unwrap().as_str(), "S-1-281474976710655-1");
+        assert!("S-1-5-4294967296".parse::<Sid>().is_err());
         assert!("S-1-5-21-1-2-3-1104".parse::<Sid>().unwrap().is_account());
         assert!(!"S-1-5-18".parse::<Sid>().unwrap().is_account());
         for bad in ["S-1-5", "S-2-5-21", "S-1-5-4294967296", "S-1-x-1", ""] {

@@ -30,8 +30,9 @@ pub use self::accept::{FailedHandshake, accept};
 pub use self::chain::Chain;
 pub use self::client::{
     CollectorUrl, ConnectError, Connected, InvalidNameServer, InvalidProxy, InvalidServiceName, InvalidUrl, LastWord,
-    LookupError, NameServer, PlainProxy, Proxies, RefusedByPeer, RefusedServer, ServiceName, ServiceRecord,
-    ServiceResolver, Timeouts, connect, connect_as, connect_through, in_order_of_choice,
+    LookupError, MOST_ADDRESSES, MOST_ANSWER_BYTES, MOST_RECORDS, NameServer, PlainProxy, Proxies, RefusedByPeer,
+    RefusedServer, ServiceName, ServiceRecord, ServiceResolver, Timeouts, connect, connect_as, connect_through,
+    in_order_of_choice,
 };
 pub use self::credentials::{Credentials, InvalidCredentials, certificates_from_pem, load_certificates};
 pub use self::peer::{OperatorIdentity, PeerIdentity, RefusedPeer, refusal_reason};

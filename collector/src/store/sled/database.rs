@@ -16,6 +16,9 @@ use crate::store::look;
 use crate::store::map::{Draft, Map, Table, Visit, Writes};
 use crate::store::record::{STORE_FORMAT, key};
 
+/// How often sled's flusher looks for segments to empty, in milliseconds.
+const TIDY_EVERY_MS: u64 = 500;
+
 /// sled's page cache, in bytes. Its index of pages comes on top, about 450 MB for a million hosts.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// The reserve: an eighth of the data within these bounds. Opening a database writes a snapshot of its page table,
@@ -184,8 +187,10 @@ fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
         .path(path)
         .cache_capacity(CACHE_BYTES)
         .mode(sled::Mode::LowSpace)
-        // The writer flushes; a flusher beside it would only take its turns.
-        .flush_every_ms(None);
+        // The writer flushes by itself and counts on nobody else. But it is sled's flusher that moves pages out of segments
+        // of the file that are mostly dead, so that they can be used again: without it the file grows with every change,
+        // since replacing a page, the other occasion for it, moves one page only. It takes half of each interval at most.
+        .flush_every_ms(Some(TIDY_EVERY_MS));
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(sled::Error::Io(cause))) if cause.to_string().contains("could not acquire lock") => {

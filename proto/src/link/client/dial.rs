@@ -21,7 +21,7 @@ use tokio::time::Instant;
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Addresses of one host that are tried: more come from no sane name, and each costs the other end a connection.
-const MOST_ADDRESSES: usize = 16;
+pub const MOST_ADDRESSES: usize = 16;
 
 /// Says why a host was not reached.
 #[derive(Debug, thiserror::Error)]

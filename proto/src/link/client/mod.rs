@@ -27,10 +27,11 @@ use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
-pub use self::proxy::{InvalidProxy, PlainProxy, Proxies};
+pub use self::dial::MOST_ADDRESSES;
+pub use self::proxy::{InvalidProxy, MOST_ANSWER_BYTES, PlainProxy, Proxies};
 pub use self::service::{
-    InvalidNameServer, InvalidServiceName, LookupError, NameServer, ServiceName, ServiceRecord, ServiceResolver,
-    in_order_of_choice,
+    InvalidNameServer, InvalidServiceName, LookupError, MOST_RECORDS, NameServer, ServiceName, ServiceRecord,
+    ServiceResolver, in_order_of_choice,
 };
 pub use self::stream::{LastWord, RefusedByPeer};
 pub use self::url::{CollectorUrl, InvalidUrl};

@@ -24,7 +24,7 @@ use super::dial::no_answer;
 use super::url::CollectorUrl;
 
 /// Most bytes of a proxy's answer that are read. Beyond its head nothing is of interest.
-const MOST_ANSWER_BYTES: usize = 16 * 1024;
+pub const MOST_ANSWER_BYTES: usize = 16 * 1024;
 
 /// Characters of a proxy's status line that are told.
 const TOLD: usize = 120;

@@ -17,7 +17,7 @@ use muster_evidence::{DnsName, InvalidId};
 use super::url::CollectorUrl;
 
 /// Records of one service that are used: an answer over UDP holds fewer.
-const MOST_RECORDS: usize = 32;
+pub const MOST_RECORDS: usize = 32;
 
 /// The port of name servers.
 const DNS_PORT: u16 = 53;
