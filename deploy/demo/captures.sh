@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes the raw outputs of the demo's machines: what `dsregcmd /status`, `ver` and `tpmtool` print there, the
-# certificates of the domain controllers, and values of msDS-KeyCredentialLink.
+# Makes the raw outputs of the demo's machines: what Windows' own tools print and export there (dsregcmd, ver, tpmtool, reg,
+# nltest, wevtutil, sc, typeperf, repadmin), the certificates and revocation lists of the domain controllers, and values of
+# msDS-KeyCredentialLink.
 #
 #   captures.sh DIR
 #
@@ -19,6 +20,16 @@ mkdir -p "$PKI"
 openssl req -x509 -newkey rsa:2048 -nodes -sha256 -days 3650 -subj "/O=Example Industries/CN=Example Enterprise CA" \
   -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign \
   -keyout "$PKI/ca.key" -out "$PKI/ca.pem" 2>/dev/null
+
+# The CA's list, as its distribution point gives it: a year of nobody revoked.
+printf '[ca]\ndefault_ca = own\n[own]\ndatabase = %s/index.txt\ncrlnumber = %s/crlnumber\ndefault_md = sha256\n' "$PKI" "$PKI" \
+  > "$PKI/ca.cnf"
+: > "$PKI/index.txt"
+echo 10 > "$PKI/crlnumber"
+openssl ca -config "$PKI/ca.cnf" -gencrl -crldays 7 -cert "$PKI/ca.pem" -keyfile "$PKI/ca.key" 2>/dev/null \
+  | openssl crl -outform der -out "$PKI/enterprise.crl"
+thumbprint() { openssl x509 -in "$1" -noout -fingerprint -sha1 | sed 's/.*=//; s/://g'; }
+CA_THUMBPRINT=$(thumbprint "$PKI/ca.pem")
 
 # dc_certificate FILE FQDN EKUS: a certificate as the Kerberos Authentication template issues it, with those usages.
 dc_certificate() {
@@ -76,7 +87,8 @@ dsregcmd() {
   field EnterprisePrt NO; field OnPremTgt NO; field CloudTgt "$azure"; echo
   title "Diagnostic Data"
   field AadRecoveryEnabled NO; field "Executing Account Name" "CORP\\$account, $account@example.com"
-  field KeySignTest "MUST Run elevated to test."; echo
+  # Run in an elevated shell of the signed-in user, which is what this test asks for.
+  field KeySignTest PASSED; echo
   if [ "$ngc" != set ]; then
     title "Ngc Prerequisite Check"
     field IsDeviceJoined $azure; field IsUserAzureAD $azure; field PolicyEnabled YES; field PostLogonEnabled YES
@@ -95,6 +107,76 @@ device_id() {
   esac
 }
 
+# --- exports of the registry, events and the rest ----------------------------------------------------------------------
+reg_head() { printf 'Windows Registry Editor Version 5.00\r\n'; }
+reg_key() { printf '\r\n[%s]\r\n' "$1"; }
+reg_dword() { printf '"%s"=dword:%08x\r\n' "$1" "$2"; }
+
+# What `reg export` writes of the stores of trusted certificates: the one CA, as root and as issuer for sign-ins.
+trust_stores() {
+  reg_head
+  local store
+  for store in 'Microsoft\SystemCertificates\ROOT' 'Microsoft\SystemCertificates\AuthRoot' \
+    'Microsoft\EnterpriseCertificates\Root' 'Policies\Microsoft\SystemCertificates\Root' \
+    'Microsoft\EnterpriseCertificates\NTAuth'; do
+    reg_key "HKEY_LOCAL_MACHINE\\SOFTWARE\\$store\\Certificates"
+    case $store in
+      *Enterprise*) reg_key "HKEY_LOCAL_MACHINE\\SOFTWARE\\$store\\Certificates\\$CA_THUMBPRINT" ;;
+    esac
+  done
+}
+
+# policies SID: Hello is switched on by group policy of the computer; neither the user's nor MDM sets anything.
+policies() {
+  reg_head
+  reg_key 'HKEY_LOCAL_MACHINE\SOFTWARE\Policies\Microsoft'
+  reg_key 'HKEY_LOCAL_MACHINE\SOFTWARE\Policies\Microsoft\PassportForWork'
+  reg_dword Enabled 1
+  reg_dword UseCertificateForOnPremAuth 0
+  reg_key "HKEY_USERS\\$1\\SOFTWARE\\Policies\\Microsoft"
+  reg_key 'HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Policies'
+  reg_key 'HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows\CurrentVersion\Authentication\LogonUI'
+}
+
+# event PROVIDER CHANNEL ID SYSTEM-TIME SID NAME=VALUE...
+event() {
+  local provider=$1 channel=$2 id=$3 at=$4 sid=$5 user=
+  shift 5
+  [ -n "$sid" ] && user=" UserID='$sid'"
+  printf "<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System><Provider Name='%s'/>" "$provider"
+  printf "<EventID>%s</EventID><TimeCreated SystemTime='%s'/><Channel>%s</Channel><Security%s/></System><EventData>" \
+    "$id" "$at" "$channel" "$user"
+  local pair
+  for pair in "$@"; do printf "<Data Name='%s'>%s</Data>" "${pair%%=*}" "${pair#*=}"; done
+  printf '</EventData></Event>\n'
+}
+UDR='Microsoft-Windows-User Device Registration'
+KDC='Microsoft-Windows-Kerberos-Key-Distribution-Center'
+
+# provisioning_events SID NGC AT: what the endpoint wrote when it looked whether to provision. NGC as for dsregcmd.
+provisioning_events() {
+  local id=358 joined=Yes
+  [ "$2" = not ] && id=360 joined=No
+  printf '<Events>\n'
+  event "$UDR" "$UDR/Admin" $id "$3" "$1" DeviceIsJoined=$joined AADPrt=$joined NgcPolicyEnabled=Yes \
+    NgcPostLogonProvisioningEnabled=Yes NgcHardwarePolicyMet=Yes UserIsRemote=Yes 'LogonCertRequired=No' \
+    'MachinePolicySource=Group Policy'
+  printf '</Events>\n'
+}
+
+# locator SITE: any controller, and one of 2016 or later.
+locator() {
+  local question
+  for question in "" " /ds_10"; do
+    printf 'C:\\>nltest /dsgetdc:%s /kdc%s /force\r\n' "$FOREST" "$question"
+    printf '           DC: \\\\dc01.%s\r\n      Address: \\\\192.0.2.10\r\n' "$FOREST"
+    printf '     Dom Guid: %s\r\n     Dom Name: %s\r\n  Forest Name: %s\r\n' "$(uuid domain)" "$FOREST" "$FOREST"
+    printf ' Dc Site Name: %s\r\nOur Site Name: %s\r\n' "$1" "$1"
+    printf '        Flags: GC DS LDAP KDC TIMESERV WRITABLE DNS_DC DNS_DOMAIN DNS_FOREST CLOSE_SITE FULL_SECRET WS DS_8 DS_9 DS_10 KEYLIST\r\n'
+    printf 'The command completed successfully\r\n\r\n'
+  done
+}
+
 # endpoint SITE HOST RID ACCOUNT JOIN NGC [KEY-ID REGISTERED-AT]
 endpoint() {
   local site=$1 host=$2 sid=$DOMAIN_SID-$3 account=$4 join=$5 ngc=$6 key=${7:-} at=${8:-}
@@ -107,6 +189,15 @@ endpoint() {
     "-Is Initialized: True" "-Ready For Storage: True" "-Ready For Attestation: True" \
     "-Is Capable For Attestation: True" "-TPM Has Vulnerable Firmware: False" "-Maintenance Task Complete: True" \
     > "$folder/tpmtool.txt"
+  printf '%s\r\n' "" "TpmPresent                : True" "TpmReady                  : True" \
+    "ManufacturerIdTxt         : INTC" "ManufacturerVersion       : 303.12.0.0" "LockedOut                 : False" \
+    "LockoutHealTime           : 10 minutes" "LockoutCount              : 0" "LockoutMax                : 32" \
+    "" "Information    : 0" "IsReady        : True" "ReturnValue    : 0" > "$folder/tpm.txt"
+  trust_stores > "$folder/stores.reg"
+  policies "$sid" > "$folder/policies.reg"
+  provisioning_events "$sid" "$ngc" "$(date -u -d '-2 hours' '+%Y-%m-%dT%H:%M:%S.0000000Z')" > "$folder/events.xml"
+  locator "$site" > "$folder/locator.txt"
+  printf 'UEFI\r\n' > "$folder/firmware.txt"
   {
     printf 'host = "%s"\nforest = "%s"\nsite = "%s"\nroles = ["endpoint"]\n' "$host" "$FOREST" "$site"
     printf '\n[operating_system]\nproduct_type = "workstation"\nedition = "Enterprise"\n'
@@ -117,7 +208,11 @@ endpoint() {
     fi
     printf '\n[[file]]\npath = "dsregcmd.txt"\nkind = "dsregcmd"\ncontext = "user-session"\nuser = "%s"\n' "$sid"
     printf '\n[[file]]\npath = "ver.txt"\nkind = "windows-version"\n'
-    printf '\n[[file]]\npath = "tpmtool.txt"\nkind = "tpmtool"\n'
+    local file
+    for file in tpmtool.txt=tpmtool tpm.txt=tpm-properties stores.reg=registry policies.reg=registry \
+      events.xml=events locator.txt=dc-locator firmware.txt=firmware-type; do
+      printf '\n[[file]]\npath = "%s"\nkind = "%s"\n' "${file%=*}" "${file#*=}"
+    done
   } > "$folder/capture.toml"
 }
 
@@ -128,6 +223,39 @@ domain_controller() {
   dc_certificate "$folder/certificates/$host.pem" "$host" "$4"
   cp "$PKI/ca.pem" "$folder/roots/ca.pem"
   printf '\nMicrosoft Windows [Version 10.0.20348.3807]\n' > "$folder/ver.txt"
+  cp "$PKI/enterprise.crl" "$folder/enterprise.crl"
+  trust_stores > "$folder/stores.reg"
+  {
+    reg_head
+    reg_key 'HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\Kdc'
+    reg_dword Start 2
+    reg_key 'HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System'
+  } > "$folder/kdc.reg"
+  printf '%s\r\n' "" "SERVICE_NAME: kdc" "        TYPE               : 20  WIN32_SHARE_PROCESS" \
+    "        STATE              : 4  RUNNING" "                                (STOPPABLE, NOT_PAUSABLE, ACCEPTS_SHUTDOWN)" \
+    "        WIN32_EXIT_CODE    : 0  (0x0)" > "$folder/service.txt"
+  # The certificate that the KDC took at its start, and that nothing went wrong since.
+  local started
+  started=$(date -u -d '-3 hours' '+%Y-%m-%dT%H:%M:%S.0000000Z')
+  {
+    printf '<Events>\n'
+    event "$KDC" "$KDC/Operational" 302 "$started" "" "CertificateThumbprint=$(thumbprint "$folder/certificates/$host.pem")"
+    event "$KDC" System 35 "$started" "" Reason=start
+    printf '</Events>\n'
+  } > "$folder/events.xml"
+  {
+    printf '"(PDH-CSV 4.0)","\\\\%s\\Security System-Wide Statistics\\KDC AS Requests"\r\n' "${host%%.*}"
+    local minute
+    for minute in $(seq 60 -1 1); do
+      printf '"%s","%d.500000"\r\n' "$(date -u -d "-$minute minutes" '+%m/%d/%Y %H:%M:%S.000')" $((minute % 7))
+    done
+  } > "$folder/load.csv"
+  {
+    printf 'showrepl_COLUMNS,Destination DSA Site,Destination DSA,Naming Context,Source DSA Site,Source DSA,Transport Type,'
+    printf 'Number of Failures,Last Failure Time,Last Success Time,Last Failure Status\r\n'
+    printf 'showrepl_INFO,%s,%s,"DC=corp,DC=example",%s,DC00,RPC,0,0,%s,0\r\n' "$site" "${host%%.*}" "$site" \
+      "$(date -u -d '-20 minutes' '+%Y-%m-%d %H:%M:%S')"
+  } > "$folder/replication.csv"
   cat > "$folder/capture.toml" <<TOML
 host = "$host"
 forest = "$FOREST"
@@ -154,7 +282,17 @@ kind = "windows-version"
 [[file]]
 path = "certificates"
 kind = "certificates"
+
+[[file]]
+path = "enterprise.crl"
+kind = "revocation-list"
+url = "http://pki.$FOREST/enterprise.crl"
 TOML
+  local file
+  for file in stores.reg=registry kdc.reg=registry service.txt=kdc-service events.xml=events load.csv=kdc-load \
+    replication.csv=replication; do
+    printf '\n[[file]]\npath = "%s"\nkind = "%s"\n' "${file%=*}" "${file#*=}"
+  done >> "$folder/capture.toml"
 }
 
 domain_controller rotterdam Rotterdam dc01.$FOREST $GOOD

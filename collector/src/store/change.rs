@@ -27,6 +27,16 @@ pub(super) fn number(map: &dyn Map, name: &str) -> Result<u64, StoreError> {
     Ok(read::<u64>(map, &key::meta(name))?.unwrap_or_default())
 }
 
+/// Whether nothing was ever written to a store.
+pub(super) fn is_untouched(map: &dyn Map) -> Result<bool, StoreError> {
+    for name in [meta::LAST_HOST, meta::LAST_TRANSITION, meta::LAST_WAIVER, meta::POLICY] {
+        if number(map, name)? != 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Gives a host its number.
 pub(super) fn assign(draft: &mut Draft<'_>, host: &HostKey) -> Result<HostNo, StoreError> {
     let name = key::name(host);
@@ -74,14 +84,7 @@ pub(super) fn apply(draft: &mut Draft<'_>, update: HostUpdate) -> Result<Applied
     draft.news().host(host, record.revision);
     draft.put(key::host(host), &record)?;
     draft.put(key::verdicts(host), &update.verdicts)?;
-    // Removals first: a body that is both removed and written was replaced.
-    for observation in &update.remove_bodies {
-        draft.erase(key::body(host, observation))?;
-    }
-    for (observation, body) in update.put_bodies {
-        let at = key::body(host, &observation);
-        draft.put(at, &v1::ObservationEntry { key: Some(observation), body: Some(body), ..Default::default() })?;
-    }
+    put_bodies(draft, host, &update.remove_bodies, update.put_bodies)?;
     for (series, record) in &update.series {
         draft.put(key::series(host, *series), record)?;
     }
@@ -95,13 +98,41 @@ pub(super) fn apply(draft: &mut Draft<'_>, update: HostUpdate) -> Result<Applied
     Ok(Applied::Committed { last_transition })
 }
 
+/// Removes and writes bodies of a host's observations. They lie in one record: of small ones in records of their own, each
+/// rewritten from time to time, sled could never use the space in its file again.
+fn put_bodies(
+    draft: &mut Draft<'_>,
+    host: HostNo,
+    remove: &[v1::ObservationKey],
+    put: Vec<(v1::ObservationKey, Vec<u8>)>,
+) -> Result<(), StoreError> {
+    if remove.is_empty() && put.is_empty() {
+        return Ok(());
+    }
+    let mut record = read::<v1::HostBodies>(draft, &key::bodies(host))?.unwrap_or_default();
+    // A body that is both removed and written was replaced.
+    record.entries.retain(|entry| {
+        let of = entry.key.as_ref();
+        !remove.iter().chain(put.iter().map(|(key, _)| key)).any(|key| of == Some(key))
+    });
+    let put = put.into_iter();
+    record.entries.extend(put.map(|(key, body)| v1::ObservationEntry {
+        key: Some(key),
+        body: Some(body),
+        ..Default::default()
+    }));
+    // In one order, whatever came when.
+    record.entries.sort_by_cached_key(|entry| entry.key.as_ref().map(prost::Message::encode_to_vec));
+    if record.entries.is_empty() { draft.erase(key::bodies(host)) } else { draft.put(key::bodies(host), &record) }
+}
+
 /// Removes everything that lies under a host's number, and its name.
 fn forget(draft: &mut Draft<'_>, host: HostNo, record: &v1::HostRecord) -> Result<(), StoreError> {
-    let mut stale = vec![key::host(host), key::verdicts(host)];
+    let mut stale = vec![key::host(host), key::verdicts(host), key::bodies(host)];
     if let Some(due_ms) = record.due_ms {
         stale.push(key::due(due_ms, host));
     }
-    for range in [key::bodies(host), key::host_transitions(host), key::all_series(host)] {
+    for range in [key::host_transitions(host), key::all_series(host)] {
         stale.extend(keys(draft, &range)?);
     }
     let identity = record.identity.as_ref();

@@ -1,43 +1,45 @@
 //! The feed of changes: which hosts, and what else, each group commit changed, for whoever keeps something in memory that
 //! another collector on the same store may change.
 //!
-//! A group commit writes one entry, in the same batch as its changes, so that neither can be without the other. Entries
-//! lie in a ring of [`RING`] slots that are written over in turn: the feed has a bounded size and nothing to clear away,
-//! and an entry costs one small record. A reader that has fallen further behind than the ring is long is told so and reads
-//! everything again. Entries have consecutive numbers, and each names the opening of the store that wrote it, so that a
-//! cursor from another history of the store (before a restore from a backup) is not taken for one of this.
+//! A store of one process, as memory and sled are, keeps its feed in memory too: whoever follows it lives no longer, and a
+//! record for each group commit made sled's file grow for ever, since what is written once and then left alone keeps whole
+//! segments of the file from being used again. An entry is told when its changes are durable, and never before. The feed
+//! is bounded; a reader that has fallen further behind is told so and reads everything again. Entries have consecutive
+//! numbers, and a cursor names the opening of the store that it is of.
 //!
 //! PostgreSQL will have a table of changes, written in the same transaction as what they tell of, with a number from a
 //! sequence. Numbers of a sequence do not become visible in their order: a reader must not pass the oldest transaction
 //! still in progress (`pg_snapshot_xmin(pg_current_snapshot())`, kept in a column beside the number). Old rows go by a
-//! scheduled delete instead of the ring, `NOTIFY` can take the place of asking every second, and an entry names its
-//! collector, so that each passes over its own.
+//! scheduled delete, `NOTIFY` can take the place of asking every second, and an entry names its collector, so that each
+//! passes over its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use muster_evidence::HostNo;
-use muster_proto::v1;
 
 use super::StoreError;
-use super::map::{Draft, Map, join, read};
-use super::record::key;
+use super::change::is_untouched;
+use super::map::Map;
 
-/// Slots of the ring. Groups hold up to 256 changes and a busy store commits some hundred groups a second, so that a
-/// reader may be away for many seconds at the worst and for days where little happens.
-pub(super) const RING: u64 = 8_192;
+/// Most entries kept. A busy store commits some hundred groups a second, so that a reader may be away for many seconds at
+/// the worst and for days where little happens.
+const MOST_ENTRIES: usize = 8_192;
+
+/// Most hosts that the entries name together: 16 bytes each.
+const MOST_HOSTS: usize = 262_144;
 
 /// Entries read for one answer.
-const MOST_ENTRIES: usize = 512;
+const ENTRIES_PER_ANSWER: usize = 512;
 
-/// How far a reader has read the feed. Cursors stay good across restarts, and for every handle of the store; not across a
-/// restore from a backup, after which they are answered as too old.
+/// How far a reader has read the feed. Good for every handle of the store as long as it is open; afterwards it is answered
+/// as too old.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChangeCursor {
     /// Number of the last entry read; 0 for none.
     number: u64,
-    /// Which opening of the store wrote it.
+    /// Of which opening of the store.
     run: u64,
 }
 
@@ -134,128 +136,90 @@ impl News {
     }
 }
 
-/// The writing end, which the backend's one writer holds.
+/// The feed of a store of one process.
 #[derive(Debug)]
-pub(super) struct Pen {
-    number: u64,
+pub(super) struct Feed {
+    /// A random number of this opening of the store.
     run: u64,
+    entries: Mutex<Entries>,
 }
 
-impl Pen {
-    /// Goes on where a store's feed ends.
+#[derive(Debug, Default)]
+struct Entries {
+    /// Number of the entry before the first that is kept.
+    before: u64,
+    kept: VecDeque<News>,
+    /// Hosts that they name together.
+    hosts: usize,
+}
+
+impl Feed {
+    /// The feed of a store that has just been opened.
     pub(super) fn of(map: &dyn Map) -> Result<Self, StoreError> {
-        // Keyed anew by the system's randomness each time.
-        let run = RandomState::new().hash_one(RING).max(1);
-        Ok(Self { number: newest(map)?.number, run })
+        // What a store held before is told by no entry, so that a reader from the very beginning comes too late.
+        let before = u64::from(!is_untouched(map)?);
+        // Keyed anew by the system's randomness each time; 0 stands for none.
+        let run = RandomState::new().hash_one(MOST_ENTRIES).max(1);
+        Ok(Self { run, entries: Mutex::new(Entries { before, ..Entries::default() }) })
     }
 
-    /// Finds the end of the feed again, after the store was opened anew: the last entries may not have survived.
-    pub(super) fn find_end(&mut self, map: &dyn Map) -> Result<(), StoreError> {
-        self.number = newest(map)?.number;
-        Ok(())
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        // Entries are whole at any time.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the entry of a draft's changes, if they have anything to tell. It counts once [`Self::written`] is told.
-    pub(super) fn write(&self, draft: &mut Draft<'_>) -> Result<bool, StoreError> {
-        let news = std::mem::take(draft.news());
+    /// Tells what has become durable.
+    pub(super) fn tell(&self, news: News) {
         if news.is_empty() {
-            return Ok(false);
+            return;
         }
-        let News { hosts, policy, waivers, inventories, last_transition } = news;
-        let number = self.number + 1;
-        let hosts = hosts.into_iter().map(|(host, revision)| v1::HostChange { host, revision }).collect();
-        let entry = v1::ChangeGroup { number, run: self.run, hosts, policy, waivers, inventories, last_transition };
-        draft.put(key::change(number % RING), &entry)?;
-        Ok(true)
+        let mut entries = self.entries();
+        entries.hosts += news.hosts.len();
+        entries.kept.push_back(news);
+        while entries.kept.len() > MOST_ENTRIES || (entries.hosts > MOST_HOSTS && entries.kept.len() > 1) {
+            let Some(oldest) = entries.kept.pop_front() else { break };
+            entries.hosts -= oldest.hosts.len();
+            entries.before += 1;
+        }
     }
 
-    /// The entry written last can be seen by readers.
-    pub(super) const fn written(&mut self) {
-        self.number += 1;
-    }
-}
-
-/// What changed after a cursor.
-pub(super) fn changes_since(map: &dyn Map, cursor: ChangeCursor) -> Result<Since, StoreError> {
-    let entry = |number: u64| readable(read::<v1::ChangeGroup>(map, &key::change(number % RING)));
-    let too_old = || Ok(Since::TooOld { newest: newest(map)? });
-    let is_of_this_history = match cursor {
-        ChangeCursor::START => true,
-        ChangeCursor { number, run } => {
-            entry(number)?.flatten().is_some_and(|own| own.number == number && own.run == run)
+    /// What changed after a cursor.
+    pub(super) fn since(&self, cursor: ChangeCursor) -> Since {
+        let entries = self.entries();
+        let newest = entries.before + entries.kept.len() as u64;
+        let is_of_this_opening = cursor.run == self.run || cursor == ChangeCursor::START;
+        if !is_of_this_opening || cursor.number < entries.before || cursor.number > newest {
+            return Since::TooOld { newest: ChangeCursor { number: newest, run: self.run } };
         }
-    };
-    if !is_of_this_history {
-        return too_old();
-    }
-    let mut changes = Changes { next: cursor, ..Changes::default() };
-    for read in 0.. {
-        let number = changes.next.number + 1;
-        // What an entry told that cannot be read is not known, which is as good as too long ago.
-        let Some(found) = entry(number)? else { return too_old() };
-        let Some(found) = found.filter(|found| found.number >= number) else { break };
-        if found.number > number {
-            return too_old();
+        let mut changes = Changes { next: ChangeCursor { number: cursor.number, run: self.run }, ..Changes::default() };
+        let read = usize::try_from(cursor.number - entries.before).unwrap_or(usize::MAX);
+        for (count, entry) in entries.kept.iter().skip(read).enumerate() {
+            if count == ENTRIES_PER_ANSWER {
+                changes.more = true;
+                break;
+            }
+            let News { hosts, policy, waivers, inventories, last_transition } = entry;
+            changes.hosts.extend(hosts.iter().map(|(host, revision)| (HostNo(*host), *revision)));
+            changes.policy |= policy;
+            changes.waivers |= waivers;
+            changes.inventories |= inventories;
+            changes.last_transition = changes.last_transition.max(*last_transition);
+            changes.next.number += 1;
         }
-        if read == MOST_ENTRIES {
-            changes.more = true;
-            break;
-        }
-        let v1::ChangeGroup { number, run, hosts, policy, waivers, inventories, last_transition } = found;
-        changes.hosts.extend(hosts.into_iter().map(|own| (HostNo(own.host), own.revision)));
-        changes.policy |= policy;
-        changes.waivers |= waivers;
-        changes.inventories |= inventories;
-        changes.last_transition = changes.last_transition.max(last_transition);
-        changes.next = ChangeCursor { number, run };
+        Since::Changes(changes)
     }
-    Ok(Since::Changes(changes))
-}
-
-/// What was read; `None` where it is unreadable. The store's own records decide whether it is damaged, not these.
-fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match read {
-        Ok(entry) => Ok(Some(entry)),
-        Err(StoreError::UnreadableRecord { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The end of the feed.
-fn newest(map: &dyn Map) -> Result<ChangeCursor, StoreError> {
-    let mut newest = ChangeCursor::START;
-    let (start, end) = key::changes();
-    map.scan(&start, &end, &mut |at, value| {
-        let entry: Option<v1::ChangeGroup> = readable(join(map, at, value))?;
-        if let Some(entry) = entry
-            && entry.number > newest.number
-        {
-            newest = ChangeCursor { number: entry.number, run: entry.run };
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(newest)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::{Ordered, Table};
+    use super::super::map::{Draft, Ordered, Table};
     use super::*;
 
-    /// Commits one group that changed a host.
-    fn group(map: &mut Ordered, pen: &mut Pen, host: u64, revision: u64) {
-        let mut draft = Draft::over(map);
-        draft
-            .attempt(|draft| {
-                draft.news().host(HostNo(host), revision);
-                Ok(())
-            })
-            .unwrap();
-        assert!(pen.write(&mut draft).unwrap());
-        let writes = draft.into_writes();
-        assert_eq!(writes.len(), 1, "one small record");
-        map.commit(&writes).unwrap();
-        pen.written();
+    /// What a group tells that changed a host.
+    fn group(host: u64, revision: u64) -> News {
+        let mut news = News::default();
+        news.host(HostNo(host), revision);
+        news
     }
 
     fn changes(since: Since) -> Changes {
@@ -266,18 +230,18 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_falls_behind_the_ring_is_told_so() {
-        let mut map = Ordered::default();
-        let mut pen = Pen::of(&map).unwrap();
-        for number in 1..=RING {
-            group(&mut map, &mut pen, number % 700, number);
+    fn a_reader_that_falls_behind_is_told_so() {
+        let feed = Feed::of(&Ordered::default()).unwrap();
+        let most = MOST_ENTRIES as u64;
+        for number in 1..=most {
+            feed.tell(group(number % 700, number));
         }
-        // The ring is just full: the very first entry is there still.
+        // Just full: the very first entry is there still.
         let mut cursor = ChangeCursor::START;
         let mut seen = BTreeMap::new();
         let mut answers = 0;
         loop {
-            let answer = changes(changes_since(&map, cursor).unwrap());
+            let answer = changes(feed.since(cursor));
             seen.extend(answer.hosts);
             cursor = answer.next;
             answers += 1;
@@ -286,49 +250,66 @@ mod tests {
             }
         }
         assert_eq!((seen.len(), answers), (700, 16), "bounded answers");
-        assert_eq!(seen[&HostNo(RING % 700)], RING);
+        assert_eq!(seen[&HostNo(most % 700)], most);
 
-        let early = changes(changes_since(&map, ChangeCursor::START).unwrap()).next;
-        group(&mut map, &mut pen, 9_999, 1);
-        let newest = changes(changes_since(&map, cursor).unwrap()).next;
-        assert_eq!(changes_since(&map, ChangeCursor::START).unwrap(), Since::TooOld { newest });
-        // One that reads while the ring turns is told as well, not given half of it.
-        for number in 0..RING {
-            group(&mut map, &mut pen, number, 2);
+        let early = changes(feed.since(ChangeCursor::START)).next;
+        feed.tell(group(9_999, 1));
+        let newest = changes(feed.since(cursor)).next;
+        assert_eq!(feed.since(ChangeCursor::START), Since::TooOld { newest });
+        for number in 0..most {
+            feed.tell(group(number, 2));
         }
-        let Since::TooOld { newest } = changes_since(&map, early).unwrap() else { panic!("not too old") };
-        assert_eq!(changes(changes_since(&map, newest).unwrap()).hosts.len(), 0);
-        let (start, end) = key::changes();
-        let mut slots = 0;
-        let count = &mut |_: &[u8], _: &[u8]| {
-            slots += 1;
-            Ok(ControlFlow::Continue(()))
-        };
-        map.scan(&start, &end, count).unwrap();
-        assert_eq!(slots, RING);
+        let Since::TooOld { newest } = feed.since(early) else { panic!("not too old") };
+        assert_eq!(changes(feed.since(newest)).hosts.len(), 0);
+        assert_eq!(feed.entries().kept.len(), MOST_ENTRIES);
     }
 
     #[test]
-    fn a_cursor_of_another_history_is_too_old() {
-        let (mut one, mut two) = (Ordered::default(), Ordered::default());
-        let (mut pen, mut other) = (Pen::of(&one).unwrap(), Pen::of(&two).unwrap());
+    fn the_hosts_of_all_entries_are_bounded() {
+        let feed = Feed::of(&Ordered::default()).unwrap();
+        for entry in 0..MOST_HOSTS as u64 / 1_000 + 10 {
+            let mut news = News::default();
+            (0..1_000).for_each(|host| news.host(HostNo(entry * 1_000 + host), 1));
+            feed.tell(news);
+        }
+        let entries = feed.entries();
+        assert_eq!(entries.hosts, entries.kept.iter().map(|news| news.hosts.len()).sum::<usize>());
+        assert!(entries.hosts <= MOST_HOSTS && entries.hosts > MOST_HOSTS - 1_000, "{}", entries.hosts);
+    }
+
+    #[test]
+    fn a_cursor_of_another_opening_is_too_old() {
+        let (one, two) = (Feed::of(&Ordered::default()).unwrap(), Feed::of(&Ordered::default()).unwrap());
         for number in 1..=5 {
-            group(&mut one, &mut pen, number, 1);
-            group(&mut two, &mut other, number, 1);
+            one.tell(group(number, 1));
+            two.tell(group(number, 1));
         }
-        let cursor = changes(changes_since(&one, ChangeCursor::START).unwrap()).next;
-        assert!(matches!(changes_since(&two, cursor).unwrap(), Since::TooOld { .. }));
-        assert!(
-            matches!(changes_since(&one, ChangeCursor::UNKNOWN).unwrap(), Since::TooOld { newest } if newest == cursor)
-        );
-        // A new opening goes on in the same history.
-        let mut again = Pen::of(&one).unwrap();
-        group(&mut one, &mut again, 6, 1);
-        assert_eq!(changes(changes_since(&one, cursor).unwrap()).hosts, [(HostNo(6), 1)].into());
+        let cursor = changes(one.since(ChangeCursor::START)).next;
+        assert!(matches!(two.since(cursor), Since::TooOld { .. }));
+        assert!(matches!(one.since(ChangeCursor::UNKNOWN), Since::TooOld { newest } if newest == cursor));
+        one.tell(group(6, 1));
+        assert_eq!(changes(one.since(cursor)).hosts, [(HostNo(6), 1)].into());
     }
 
     #[test]
-    fn a_failed_change_tells_nothing() {
+    fn a_store_that_holds_something_is_not_told_of_from_the_beginning() {
+        let mut map = Ordered::default();
+        let mut draft = Draft::over(&map);
+        super::super::change::put_policy(&mut draft, 0, String::new(), String::new(), muster_evidence::Timestamp::MIN)
+            .unwrap();
+        let writes = draft.into_writes();
+        map.commit(&writes).unwrap();
+        let feed = Feed::of(&map).unwrap();
+        let Since::TooOld { newest } = feed.since(ChangeCursor::START) else { panic!("not too old") };
+        feed.tell(group(1, 1));
+        assert_eq!(changes(feed.since(newest)).hosts, [(HostNo(1), 1)].into());
+    }
+
+    #[test]
+    fn nothing_tells_nothing() {
+        let feed = Feed::of(&Ordered::default()).unwrap();
+        feed.tell(News::default());
+        assert_eq!(changes(feed.since(ChangeCursor::START)).next.number, 0);
         let map = Ordered::default();
         let mut draft = Draft::over(&map);
         let failed = draft.attempt(|draft| {
@@ -336,7 +317,6 @@ mod tests {
             Err::<(), _>(StoreError::Closed { why: "test".into() })
         });
         assert!(failed.is_err());
-        assert!(!Pen::of(&map).unwrap().write(&mut draft).unwrap());
-        assert!(draft.into_writes().is_empty());
+        assert!(std::mem::take(draft.news()).is_empty(), "a failed change tells nothing");
     }
 }

@@ -62,9 +62,9 @@ pub(super) fn load_whole(
 
 /// Bodies of a host's observations.
 pub(super) fn bodies(map: &dyn Map, host: HostNo) -> Result<Vec<(v1::ObservationKey, Vec<u8>)>, StoreError> {
-    all(map, &key::bodies(host), |entry: v1::ObservationEntry| {
-        (entry.key.unwrap_or_default(), entry.body.unwrap_or_default())
-    })
+    let record: v1::HostBodies = read(map, &key::bodies(host))?.unwrap_or_default();
+    let entry = |entry: v1::ObservationEntry| (entry.key.unwrap_or_default(), entry.body.unwrap_or_default());
+    Ok(record.entries.into_iter().map(entry).collect())
 }
 
 /// Hosts with a number above `after` that match.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::StoreError;
-use super::feed::Pen;
+use super::feed::Feed;
 use super::map::{Draft, Map, Ordered};
 use super::record::{STORE_FORMAT, key};
 use super::shared::{Absent, Backend, Change, Shared};
@@ -16,8 +16,9 @@ use super::shared::{Absent, Backend, Change, Shared};
 #[derive(Debug)]
 pub struct MemoryStore {
     shared: Arc<Shared<Ordered>>,
+    feed: Feed,
     /// One change at a time, from reading to commit.
-    writer: std::sync::Mutex<Option<Pen>>,
+    writer: std::sync::Mutex<()>,
 }
 
 impl Default for MemoryStore {
@@ -29,7 +30,9 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        let store = Self { shared: Arc::new(Shared::new(Ordered::default())), writer: std::sync::Mutex::default() };
+        let table = Ordered::default();
+        let feed = Feed::of(&table).expect("memory has no faults");
+        let store = Self { shared: Arc::new(Shared::new(table)), feed, writer: std::sync::Mutex::default() };
         let format: Change<()> = Box::new(|draft| draft.put(key::format(), &STORE_FORMAT));
         // Memory has no faults, and a number is a short record.
         let written = store.write_now(vec![format]);
@@ -38,22 +41,15 @@ impl MemoryStore {
     }
 
     fn write_now<T>(&self, changes: Vec<Change<T>>) -> Result<Vec<T>, StoreError> {
-        let mut pen = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut pen_now = match pen.take() {
-            Some(pen) => pen,
-            None => self.shared.look(|table| Pen::of(table))?,
-        };
-        let (results, writes, told) = self.shared.look(|table| {
+        let _one_at_a_time = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (results, writes, news) = self.shared.look(|table| {
             let mut draft = Draft::over(table);
             let results: Vec<_> = changes.into_iter().map(|change| draft.attempt(change)).collect();
-            let told = pen_now.write(&mut draft)?;
-            Ok((results, draft.into_writes(), told))
+            let news = std::mem::take(draft.news());
+            Ok((results, draft.into_writes(), news))
         })?;
         self.shared.apply(&writes, || ())?;
-        if told {
-            pen_now.written();
-        }
-        *pen = Some(pen_now);
+        self.feed.tell(news);
         results.into_iter().collect()
     }
 }
@@ -70,6 +66,11 @@ impl Backend for MemoryStore {
 
     async fn write<T: Send + 'static>(&self, changes: Vec<Change<T>>) -> Result<Vec<T>, StoreError> {
         self.write_now(changes)
+    }
+
+    fn feed(&self) -> Result<&Feed, StoreError> {
+        self.shared.look(|_| Ok(()))?;
+        Ok(&self.feed)
     }
 
     async fn copy(&self, into: PathBuf, progress: Arc<dyn Fn(u64) + Send + Sync>) -> Result<u64, StoreError> {

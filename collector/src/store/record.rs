@@ -151,7 +151,6 @@ pub(super) fn decode<M: Message + Default, E: From<InvalidRecord>>(
 
 /// The letters in front of keys.
 mod prefix {
-    pub(super) const CHANGE: u8 = b'A';
     pub(super) const FORMAT: u8 = b'F';
     pub(super) const META: u8 = b'M';
     pub(super) const HOST: u8 = b'H';
@@ -177,7 +176,7 @@ pub(super) const SEEN_BLOCK: u64 = 256;
 
 /// Keys, one function for each kind, and their way back where one is needed.
 pub(super) mod key {
-    use super::{Digest, HostKey, HostNo, InvalidRecord, SEEN_BLOCK, Sha256, prefix, v1};
+    use super::{Digest, HostKey, HostNo, InvalidRecord, SEEN_BLOCK, Sha256, prefix};
 
     /// The longest text that stands in a key as it is. sled keeps up to 256 keys in an index node, which must stay
     /// below 128 KiB like a leaf.
@@ -222,14 +221,6 @@ pub(super) mod key {
     }
 
     /// A slot of the ring of changes.
-    pub(in super::super) fn change(slot: u64) -> Vec<u8> {
-        join(prefix::CHANGE, &[&slot.to_be_bytes()])
-    }
-
-    pub(in super::super) fn changes() -> Range {
-        below(vec![prefix::CHANGE])
-    }
-
     /// A number the store keeps for itself.
     pub(in super::super) fn meta(name: &str) -> Vec<u8> {
         join(prefix::META, &[name.as_bytes()])
@@ -257,19 +248,8 @@ pub(super) mod key {
         join(prefix::VERDICTS, &[&host.0.to_be_bytes()])
     }
 
-    pub(in super::super) fn body(host: HostNo, of: &v1::ObservationKey) -> Vec<u8> {
-        use v1::observation_key::Subject;
-        let (tag, subject) = match &of.subject {
-            None => (0, Vec::new()),
-            Some(Subject::Host(v1::HostSubject {})) => (1, Vec::new()),
-            Some(Subject::UserSid(sid)) => (2, bounded(sid.as_bytes())),
-            Some(Subject::CertificateSha256(hash)) => (3, bounded(hash)),
-        };
-        join(prefix::BODY, &[&host.0.to_be_bytes(), &of.kind.to_be_bytes(), &[tag], &subject])
-    }
-
-    pub(in super::super) fn bodies(host: HostNo) -> Range {
-        below(join(prefix::BODY, &[&host.0.to_be_bytes()]))
+    pub(in super::super) fn bodies(host: HostNo) -> Vec<u8> {
+        join(prefix::BODY, &[&host.0.to_be_bytes()])
     }
 
     pub(in super::super) fn name(host: &HostKey) -> Vec<u8> {
@@ -398,12 +378,11 @@ pub(super) mod key {
     pub(in super::super) fn describe(key: &[u8]) -> String {
         let number = number_after(key, 1).unwrap_or_default();
         match key.first().copied() {
-            Some(prefix::CHANGE) => format!("entry {number} of the ring of changes"),
             Some(prefix::FORMAT) => "store format".to_owned(),
             Some(prefix::META) => format!("number {}", String::from_utf8_lossy(&key[1..])),
             Some(prefix::HOST) => format!("host {number}"),
             Some(prefix::VERDICTS) => format!("verdicts of host {number}"),
-            Some(prefix::BODY) => format!("observation of host {number}"),
+            Some(prefix::BODY) => format!("observations of host {number}"),
             Some(prefix::NAME) => format!("name {}", String::from_utf8_lossy(&key[1..]).replace('\0', "/")),
             Some(prefix::DUE) => "due time".to_owned(),
             Some(prefix::SEEN) => format!("last-seen block {number}"),

@@ -13,11 +13,12 @@ use muster_proto::v1;
 use tokio::sync::oneshot;
 
 use super::backup::{self, Tap};
+use super::feed::Feed;
 use super::map::{Draft, Map, Overlay, Table, Writes};
 use super::record::key;
 use super::{
     Applied, ChangeCursor, HostFilter, HostKey, HostUpdate, ItemsWanted, Page, Since, Store, StoreError, StoredHost,
-    WholeHost, change, feed, look,
+    WholeHost, change, look,
 };
 
 /// A change, to be made on the backend's writer.
@@ -35,6 +36,9 @@ pub(super) trait Backend: Send + Sync + std::fmt::Debug {
     /// Makes changes in order, each as a whole or not at all; durable when this returns. The first error ends it, and
     /// changes before and after the one that failed may be durable.
     async fn write<T: Send + 'static>(&self, changes: Vec<Change<T>>) -> Result<Vec<T>, StoreError>;
+
+    /// Its feed of changes; an error where the store is closed.
+    fn feed(&self) -> Result<&Feed, StoreError>;
 
     /// Copies the table into a directory, with a progress in records.
     async fn copy(&self, into: PathBuf, progress: Arc<dyn Fn(u64) + Send + Sync>) -> Result<u64, StoreError>;
@@ -91,7 +95,7 @@ impl<B: Backend> Store for B {
     }
 
     async fn changes_since(&self, cursor: ChangeCursor) -> Result<Since, StoreError> {
-        self.read(move |map| feed::changes_since(map, cursor)).await
+        Ok(self.feed()?.since(cursor))
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<HostNo>, StoreError> {

@@ -37,7 +37,7 @@ use self::database::{
     reserve_bytes, wait_for_lock,
 };
 use super::StoreError;
-use super::feed::Pen;
+use super::feed::{Feed, News};
 use super::map::{Draft, Map, Visit, Writes};
 use super::shared::{Absent, Backend, Change, Job, Shared, job};
 
@@ -72,6 +72,7 @@ impl std::fmt::Debug for SledStore {
 struct Inner {
     path: PathBuf,
     shared: Shared<Database>,
+    feed: Feed,
     /// Grows with each batch that readers can see; 1 is what was found at opening.
     applied: AtomicU64,
     progress: watch::Sender<Progress>,
@@ -134,15 +135,17 @@ impl SledStore {
     /// Opens the store in a directory, or makes one there.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let (database, disk) = open_database(path)?;
+        let feed = Feed::of(&database)?;
         let inner = Arc::new(Inner {
             path: path.to_owned(),
             shared: Shared::new(database),
+            feed,
             applied: AtomicU64::new(1),
             progress: watch::Sender::new(Progress { durable: 1, lost: 0 }),
             in_doubt: Mutex::new(InDoubt::Nothing),
         });
-        let pen = inner.shared.look(|database| Pen::of(database))?;
-        let mut writer = Writer { inner: Arc::clone(&inner), disk: Some(disk), full_since: None, pen };
+        let mut writer =
+            Writer { inner: Arc::clone(&inner), disk: Some(disk), full_since: None, news: News::default() };
         match fill_reserve(path, reserve_bytes(path)) {
             Ok(()) => {}
             Err(cause) if out_of_space(&cause) => writer.full_since = Some(Instant::now()),
@@ -242,6 +245,11 @@ impl Backend for SledStore {
         Ok(results)
     }
 
+    fn feed(&self) -> Result<&Feed, StoreError> {
+        self.inner.shared.look(|_| Ok(()))?;
+        Ok(&self.inner.feed)
+    }
+
     async fn copy(&self, into: PathBuf, progress: Arc<dyn Fn(u64) + Send + Sync>) -> Result<u64, StoreError> {
         let inner = Arc::clone(&self.inner);
         let copied = tokio::task::spawn_blocking(move || inner.shared.copy(&into, &*progress)).await;
@@ -265,8 +273,8 @@ struct Writer {
     disk: Option<Disk>,
     /// Since when changes are refused for want of space, or when that was last looked at.
     full_since: Option<Instant>,
-    /// The writing end of the feed of changes.
-    pen: Pen,
+    /// What readers can see and the feed does not tell yet, since it is not durable.
+    news: News,
 }
 
 impl Writer {
@@ -309,7 +317,7 @@ impl Writer {
         group.push(first);
         self.look_for_space()?;
         let inner = Arc::clone(&self.inner);
-        let (writes, told) = inner.shared.look(|database| {
+        let (writes, news) = inner.shared.look(|database| {
             let mut draft = Draft::over(database);
             let mut at = 0;
             while let Some(job) = group.get_mut(at) {
@@ -322,8 +330,8 @@ impl Writer {
                     group.push(next);
                 }
             }
-            let told = self.pen.write(&mut draft)?;
-            Ok((draft.into_writes(), told))
+            let news = std::mem::take(draft.news());
+            Ok((draft.into_writes(), news))
         })?;
         if writes.is_empty() && inner.progress.borrow().durable == inner.applied.load(Ordering::Acquire) {
             return Ok(());
@@ -339,9 +347,7 @@ impl Writer {
                 }
             })?;
             // Readers see it from here on, also if it is made durable by a later group only.
-            if told {
-                self.pen.written();
-            }
+            self.news.join(news);
         }
         inner.shared.look(Database::flush)?;
         let disk = self.disk.as_ref().ok_or_else(|| StoreError::Closed { why: "it has no file".to_owned() })?;
@@ -353,6 +359,7 @@ impl Writer {
             progress.lost = progress.lost.min(durable - 1);
         });
         *inner.in_doubt.lock().unwrap_or_else(PoisonError::into_inner) = InDoubt::Nothing;
+        inner.feed.tell(std::mem::take(&mut self.news));
         Ok(())
     }
 
@@ -444,12 +451,6 @@ impl Writer {
                 Err(Absent::Closed(chain(&error)))
             }
         });
-        // What was lost with the failure leaves no gap behind: nobody was told of it.
-        if disk.is_some()
-            && let Err(error) = self.inner.shared.look(|database| self.pen.find_end(database))
-        {
-            tracing::error!(error = %chain(&error), "the end of the feed of changes could not be found");
-        }
         self.disk = disk;
     }
 }

@@ -5218,7 +5218,14 @@ pub struct SeenBlock {
     #[prost(int64, repeated, tag = "1")]
     pub seen_ms: ::prost::alloc::vec::Vec<i64>,
 }
-/// What one group commit changed: one entry of the feed of changes, which is kept as a ring.
+/// The bodies of a host's observations, in one record: they are read together and mostly change together.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HostBodies {
+    /// Key and body of each.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<ObservationEntry>,
+}
+/// What one group commit changed: an entry of the feed of changes, where a store keeps one.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChangeGroup {
     /// Grows by one with every entry.
