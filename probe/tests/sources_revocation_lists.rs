@@ -275,26 +275,50 @@ fn the_last_good_list_stays_whatever_the_server_gives_later() {
     let too_large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", (64 << 20) + 1).into_bytes();
     let hour = 3_600;
     for (i, (answer, usable, told)) in [
-        (ok(b"<html>hello</html>", "Content-Type: text/html\r\n"), true, "it gave a page (HTML) instead of a list, of type `text/html`: revocation list cannot be read in its frame: found an element with the tag 0x3c (expected 0x30)"),
-        (ok(pem.as_bytes(), ""), true, "it gave PEM (RFC 5280 section 4.2.1.13 demands DER): revocation list cannot be read in its frame: found an element with the tag 0x2d (expected 0x30)"),
-        (ok(b"", ""), true, "the answer is empty: revocation list cannot be read in its frame: the bytes end too early"),
+        (
+            ok(b"<html>hello</html>", "Content-Type: text/html\r\n"),
+            true,
+            "it gave a page (HTML) instead of a list, of type `text/html`",
+        ),
+        (ok(pem.as_bytes(), ""), true, "it gave PEM (RFC 5280 section 4.2.1.13 demands DER)"),
+        (ok(b"", ""), true, "the answer is empty"),
         (ok(&forged, ""), true, "its signature is not by the key of `CN=Lab CA`: it does not verify"),
         (ok(&foreign, ""), true, "it is a list of `CN=Somebody else` (expected `CN=Lab CA`)"),
         (ok(&lab.list(|list| list.base = Some(3)), ""), true, "it is a delta list (expected a base list)"),
-        (chunked, true, "it gave something that is no list: revocation list cannot be read in its frame: found an element with the tag 0x61 (expected 0x30)"),
+        (
+            chunked,
+            true,
+            "it gave something that is no list: revocation list cannot be read in its frame: the bytes end too early",
+        ),
         (too_large, true, "the list has more than 67108864 bytes"),
         (b"huge".to_vec(), true, "the list has more than 67108864 bytes"),
         (ok(b"x", "Content-Encoding: gzip\r\n"), true, "the answer is encoded as `gzip`, which was not asked for"),
         (b"HTTP/1.1 404 Not Found\r\n\r\n".to_vec(), false, "`SERVER` answered `404 Not Found` (expected 200)"),
-        (b"HTTP/1.1 404.11 double escaping\r\n\r\n".to_vec(), false, "`SERVER` answered `404.11 double escaping` (expected 200)"),
+        (
+            b"HTTP/1.1 404.11 double escaping\r\n\r\n".to_vec(),
+            false,
+            "`SERVER` answered `404.11 double escaping` (expected 200)",
+        ),
         (b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec(), true, ""),
         (cut, false, "`SERVER` closed the connection before its answer was whole"),
         (Vec::new(), false, "`SERVER` closed the connection before its answer was whole"),
         (b"SSH-2.0-server\r\n".to_vec(), false, "`SERVER` answered `SSH-2.0` (expected HTTP/1.1)"),
         (b"HTTP/1.1 abc\r\n\r\n".to_vec(), false, "`SERVER` answered `HTTP/1.1 abc` (expected HTTP/1.1)"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n".to_vec(), false, "`SERVER` answered `a length that is no number` (expected HTTP/1.1)"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n".to_vec(), false, "`SERVER` answered `xyz` (expected HTTP/1.1)"),
-        ([b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'y'; 20_000]].concat(), false, "`SERVER` answered `a head without an end` (expected HTTP/1.1)"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n".to_vec(),
+            false,
+            "`SERVER` answered `a length that is no number` (expected HTTP/1.1)",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n".to_vec(),
+            false,
+            "`SERVER` answered `xyz` (expected HTTP/1.1)",
+        ),
+        (
+            [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'y'; 20_000]].concat(),
+            false,
+            "`SERVER` answered `a head without an end` (expected HTTP/1.1)",
+        ),
         (b"slow".to_vec(), false, "`SERVER` answered `HHHHHHH` (expected HTTP/1.1)"),
     ]
     .into_iter()
@@ -317,7 +341,7 @@ fn the_last_good_list_stays_whatever_the_server_gives_later() {
     server.asked();
     assert_eq!(lab.only(NOW + 50 * hour + 299), failed);
     assert!(server.asked().is_empty());
-    server.gives_list("/ca.crl", &lab.list(|list| list.number = Some(9)));
+    server.gives("/ca.crl", ok(&lab.list(|list| list.number = Some(9)), ""));
     let point = lab.only(NOW + 50 * hour + 300);
     assert_eq!(point.list.unwrap().number.unwrap().as_str(), "09");
 }
