@@ -52,7 +52,8 @@ fn told(capture: &Path) -> String {
     let (full, problems) = text_of_captures(capture, &Policy::default(), now(), Page::PLAIN);
     let lacking = |part: &str| {
         let words = part.split_whitespace().collect::<Vec<_>>().join(" ");
-        let why = words.split_once(" why ").map(|(_, why)| why.split_once(" age ").map_or(why, |(why, _)| why));
+        let ends = |why: &str| [" matters ", " weighs ", " age "].iter().filter_map(|label| why.find(label)).min();
+        let why = words.split_once(" why ").map(|(_, why)| &why[..ends(why).unwrap_or(why.len())]);
         part.starts_with("  UNKNOWN") && why.is_some_and(|why| LACKING.contains(&why))
     };
     let (left_out, kept): (Vec<&str>, Vec<&str>) =

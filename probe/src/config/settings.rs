@@ -320,7 +320,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "intermediates",
         form: "list of paths",
-        about: "Files and folders with further issuing certificates, by which chains are completed up to an anchor.",
+        about: "Files and folders with further issuing certificates, by which chains are completed up to an anchor, and with \
+                revocation lists (`.crl`, DER), which count beside those that are fetched.",
         example: r#"["/srv/muster/issuers"]"#,
         set: |config, value| {
             config.intermediates = list(value, path)?;
@@ -344,8 +345,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "sources.disabled",
         form: "list of sources",
-        about: "Sources that are not run (`tpm`, `operating-system`, `join`, `domain-controller`, `dc-certificate`). \
-                What they would have told is then unknown.",
+        about: "Sources that are not run (`tpm`, `operating-system`, `join`, `domain-controller`, `dc-certificate`, \
+                `revocation-lists`). What they would have told is then unknown.",
         example: r#"["tpm"]"#,
         set: |config, value| {
             config.sources_disabled = list(value, source)?.into_iter().collect();

@@ -113,10 +113,18 @@ fn good_controller() -> tempfile::TempDir {
     folder
 }
 
+/// A policy that requires no more checks than these captures can answer.
+const NARROW: &str = r#"required_checks = [
+    "tpm.present", "os.client-build", "join.type", "join.device-auth", "prt.present", "prereq.ngc", "dc.cert-present",
+    "dc.cert-eku", "dc.cert-san", "dc.cert-key", "dc.cert-validity", "dc.cert-chain", "sync.key-state",
+]
+"#;
+
 #[test]
 fn the_exit_code_is_the_worst_verdict() {
     let check = |folder: &std::path::Path, code: i32, more: &[&str]| {
-        let arguments = [&["check", "--captures", "captures"], more].concat();
+        std::fs::write(folder.join("narrow.toml"), NARROW).unwrap();
+        let arguments = [&["check", "--captures", "captures", "--policy", "narrow.toml"], more].concat();
         let said = run(folder, &arguments);
         assert_eq!(said.code, code, "{}{}", said.out, said.err);
         let said = run(folder, &[arguments.as_slice(), &["--format", "json"]].concat());
@@ -149,7 +157,8 @@ fn broken_captures_are_named_and_count_as_unknown() {
     let folder = good_controller();
     std::fs::create_dir(folder.path().join("captures/broken")).unwrap();
     std::fs::write(folder.path().join("captures/broken/dsregcmd.txt"), "nothing of the kind").unwrap();
-    let said = run(folder.path(), &["check", "--captures", "captures"]);
+    std::fs::write(folder.path().join("narrow.toml"), NARROW).unwrap();
+    let said = run(folder.path(), &["check", "--captures", "captures", "--policy", "narrow.toml"]);
     assert_eq!(said.code, 3, "{}{}", said.out, said.err);
     assert!(said.err.contains("captures/broken"), "{}", said.err);
     assert!(said.out.contains("dc01.corp.example: READY"), "the good one is still judged:\n{}", said.out);

@@ -80,6 +80,9 @@ fn describe(dump: &mut String, parsed: &Parsed) {
     for url in &certificate.ocsp_urls {
         writeln!(dump, "ocsp: {url}").unwrap();
     }
+    for url in &certificate.issuer_urls {
+        writeln!(dump, "issuer's certificate: {url}").unwrap();
+    }
     for remark in &parsed.remarks {
         writeln!(dump, "remark: {remark}").unwrap();
     }
@@ -207,6 +210,42 @@ fn chains_lead_where_they_should() {
         };
         assert_eq!(found, expected, "{leaf} with {others:?} under {anchors:?} in {year}");
     }
+}
+
+#[test]
+fn issuer_and_root_are_told_by_their_thumbprints() {
+    let at: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+    let thumbprint = |file: &str| only(file).certificate.thumbprint;
+    let (issuing, root) = (Some(thumbprint("issuing")), Some(thumbprint("root")));
+    for (leaf, others, anchors, issuer, expected) in [
+        ("dc-good", &["issuing"][..], &["root"][..], issuing, root),
+        // Trusted or not, and whichever of two roots of one name it is.
+        ("dc-good", &["issuing", "root-of-same-name", "root"], &["other-root"], issuing, root),
+        ("dc-good", &["issuing"], &["other-root"], issuing, None),
+        ("dc-good", &[], &["root"], None, None),
+        ("dc-good", &[], &["issuing"], issuing, None),
+        ("self-signed", &[], &["root"], Some(thumbprint("self-signed")), Some(thumbprint("self-signed"))),
+        ("dc-of-loop", &["loop-a", "loop-b"], &["root"], Some(thumbprint("loop-a")), None),
+        // One that may not issue did issue it.
+        ("dc-of-weak-issuing", &["weak-issuing"], &["root"], Some(thumbprint("weak-issuing")), None),
+    ] {
+        let (others, anchors) = (ders(others), ders(anchors));
+        let none: [&[u8]; 0] = [];
+        let findings = certificate::examine(&only(leaf).der, &certificate::AtHand::new(&others, &anchors, &none), at);
+        assert_eq!((findings.issuer, findings.root), (issuer, expected), "{leaf}: {:?}", findings.status);
+        assert_eq!(findings.revocation, None, "no list is at hand");
+    }
+}
+
+#[test]
+fn points_are_kept_in_full_for_fetching() {
+    let parsed = &bundle("dc-points-of-every-form.der").certificates[0];
+    let points: Vec<(&str, bool, bool)> =
+        parsed.points.iter().map(|point| (point.url.as_str(), point.delta, point.other_issuer)).collect();
+    assert_eq!(
+        points,
+        [("http://a/1.crl", false, true), ("ldap:///CN=x", false, true), ("http://a/1+.crl", true, false)]
+    );
 }
 
 #[test]

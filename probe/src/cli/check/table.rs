@@ -112,7 +112,10 @@ impl<'a> Causes<'a> {
     /// What follows from a finding.
     fn following(&self, cause: &Judgement) -> Vec<&'a Judgement> {
         let follows = |root: &Option<usize>| root.is_some_and(|root| self.judgements[root] == *cause);
-        self.judgements.iter().zip(&self.roots).filter(|(_, root)| follows(root)).map(|(own, _)| own).collect()
+        let following = self.judgements.iter().zip(&self.roots).filter(|(_, root)| follows(root));
+        let mut following: Vec<&Judgement> = following.map(|(own, _)| own).collect();
+        following.sort_by(|left, right| left.subject.cmp(&right.subject));
+        following
     }
 }
 
@@ -255,6 +258,9 @@ fn finding(judgement: &Judgement, judged: &JudgedMachine, causes: &Causes<'_>, p
             say("missing", missing);
             say("why", why);
             say("matters", matters);
+            if weighs(judgement) < Standing::Unknown {
+                say("weighs", "no more than an advisory, which is all it could find");
+            }
             if missing.contains(ENTRA_JOINED) {
                 say("answer", "repeat with --entra-joined yes or --entra-joined no");
             }
@@ -263,26 +269,54 @@ fn finding(judgement: &Judgement, judged: &JudgedMachine, causes: &Causes<'_>, p
         Verdict::Ready => {}
     }
     say("age", &age(judgement, judged));
-    let names = |judgement: &Judgement| match subject(judgement, &judged.machine) {
-        Some(subject) => format!("{} ({subject})", judgement.check),
-        None => judgement.check.to_string(),
-    };
-    say("leads to", &causes.following(judgement).into_iter().map(names).collect::<Vec<_>>().join(", "));
-    say("cause", &causes.of_finding(judgement).map(names).unwrap_or_default());
+    say("leads to", &named(&causes.following(judgement), &judged.machine));
+    say("cause", &causes.of_finding(judgement).map(|cause| named(&[cause], &judged.machine)).unwrap_or_default());
     text
 }
 
-/// Verdicts that are unknown for the very same reason, together: one missing thing is one thing to mend.
+/// The checks of some verdicts, with whom they speak of told once: `a, b (user x), c (user y)`.
+fn named(judgements: &[&Judgement], machine: &Machine) -> String {
+    let mut text = String::new();
+    for (n, judgement) in judgements.iter().enumerate() {
+        text.push_str(if n == 0 { "" } else { ", " });
+        text.push_str(&judgement.check);
+        let ends = judgements.get(n + 1).is_none_or(|next| next.subject != judgement.subject);
+        if let Some(subject) = subject(judgement, machine).filter(|_| ends) {
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, " ({subject})");
+        }
+    }
+    text
+}
+
+/// Verdicts that are unknown for the same reason, together: what nobody told is said once, and one missing thing is one
+/// thing to mend. Those that hold something up come first.
 fn same_gaps<'a>(gaps: impl Iterator<Item = &'a Judgement>) -> Vec<Vec<&'a Judgement>> {
     let mut groups: Vec<Vec<&Judgement>> = Vec::new();
     for judgement in gaps {
-        let alike = |other: &Judgement| other.verdict == judgement.verdict && other.subject == judgement.subject;
+        let alike = |other: &Judgement| {
+            why(other) == why(judgement) && other.subject == judgement.subject && weighs(other) == weighs(judgement)
+        };
         match groups.iter_mut().find(|group| group.first().is_some_and(|first| alike(first))) {
             Some(group) => group.push(judgement),
             None => groups.push(vec![judgement]),
         }
     }
+    groups.sort_by_key(|group| group.first().map(|first| std::cmp::Reverse(weighs(first))));
     groups
+}
+
+fn why(judgement: &Judgement) -> &str {
+    match &judgement.verdict {
+        Verdict::Unknown(Gap { why, .. }) => why,
+        _ => "",
+    }
+}
+
+/// What a gap adds to what its machine stands at.
+fn weighs(judgement: &Judgement) -> Standing {
+    let standing = judgement.verdict.standing();
+    check_by_id(&judgement.check).map_or(standing, |check| check.severity().weighs(standing))
 }
 
 fn gap_of_several(several: &[&Judgement], judged: &JudgedMachine, page: Page) -> String {
@@ -299,9 +333,24 @@ fn gap_of_several(several: &[&Judgement], judged: &JudgedMachine, page: Page) ->
         // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{label}{}", page.strong(&line));
     }
-    if let Some(Verdict::Unknown(Gap { missing, why })) = several.first().map(|first| &first.verdict) {
-        text.push_str(&labelled(page, INDENT, "missing", LABEL_WIDTH, missing));
-        text.push_str(&labelled(page, INDENT, "why", LABEL_WIDTH, why));
+    let mut missing: Vec<&str> = Vec::new();
+    for judgement in several {
+        if let Verdict::Unknown(gap) = &judgement.verdict
+            && !missing.contains(&gap.missing.as_ref())
+        {
+            missing.push(&gap.missing);
+        }
+    }
+    text.push_str(&labelled(page, INDENT, "missing", LABEL_WIDTH, &missing.join("; ")));
+    text.push_str(&labelled(page, INDENT, "why", LABEL_WIDTH, several.first().map_or("", |first| why(first))));
+    if several.first().is_some_and(|first| weighs(first) < Standing::Unknown) {
+        text.push_str(&labelled(
+            page,
+            INDENT,
+            "weighs",
+            LABEL_WIDTH,
+            "no more than an advisory, which is all they could find",
+        ));
     }
     text
 }

@@ -20,6 +20,9 @@ const CUSTOM_KEY_INFORMATION: u8 = 7;
 const LAST_LOGON: u8 = 8;
 const CREATION: u8 = 9;
 
+/// Flag in the second byte of the custom key information (MS-ADTS section 2.2.20.5).
+const MFA_NOT_USED: u8 = 0x02;
+
 /// One entry, with where its value ends in the blob.
 #[derive(Clone, Copy)]
 struct Entry<'a> {
@@ -62,6 +65,9 @@ pub fn decode(blob: &[u8], now: Timestamp) -> Result<KeyCredential, InvalidKeyCr
         && (custom.len() < 2 || custom[0] != 1)
     {
         remarks.push(format!("custom key information of {} bytes has an unknown form", custom.len()));
+    }
+    if custom.is_some_and(|custom| matches!(custom, [1, flags, ..] if flags & MFA_NOT_USED != 0)) {
+        remarks.push("the key was registered without multi-factor authentication".to_owned());
     }
     let azure_ad = source == Some(1);
     let mut time = |raw: Option<[u8; 8]>, what: &str| {

@@ -1,7 +1,8 @@
 //! Files of key credential values, as people and tools export them.
 //!
 //! One value per line, or LDIF (RFC 2849) of any objects, of which only `msDS-KeyCredentialLink` is read. Both may
-//! stand in one file; `#` begins a comment.
+//! stand in one file; `#` begins a comment. A list as PowerShell's `Format-List` prints it is read too, wrapped lines and
+//! several values in braces; the `...` with which it leaves values out is a value that cannot be decoded.
 
 use muster_evidence::Timestamp;
 
@@ -38,6 +39,9 @@ pub enum InvalidFile {
 
 /// Decodes every value of a file. `now` bounds which times are believed.
 pub fn decode_file(text: &str, now: Timestamp) -> Result<Vec<FileValue>, InvalidFile> {
+    if text.lines().any(|line| list_head(line).is_some()) {
+        return decode_list(text, now);
+    }
     let mut values = Vec::new();
     let mut is_ldif = false;
     for (line, content) in logical_lines(text) {
@@ -60,6 +64,48 @@ pub fn decode_file(text: &str, now: Timestamp) -> Result<Vec<FileValue>, Invalid
         (true, true) => Err(InvalidFile::NoValue),
         (true, false) => Err(InvalidFile::Empty),
     }
+}
+
+/// Decodes the values that `Format-List` prints of any objects.
+fn decode_list(text: &str, now: Timestamp) -> Result<Vec<FileValue>, InvalidFile> {
+    let mut lists: Vec<(usize, usize, String)> = Vec::new();
+    let mut open = false;
+    for (index, raw) in text.lines().enumerate() {
+        if let Some((column, value)) = list_head(raw) {
+            lists.push((index + 1, column, value.to_owned()));
+            open = true;
+        } else if let Some((_, column, joined)) = lists.last_mut().filter(|_| open) {
+            // A wrapped line stands under the beginning of its value.
+            let indented = raw.len() > *column && raw.bytes().take(*column).all(|byte| byte == b' ');
+            match raw.get(*column..).filter(|_| indented) {
+                Some(more) => joined.push_str(more),
+                None => open = false,
+            }
+        }
+    }
+    let mut values = Vec::new();
+    for (line, _, list) in lists {
+        let list = list.trim().trim_start_matches('{').trim_end_matches('}').trim();
+        let mut rest = list;
+        while !rest.is_empty() {
+            // A DN may hold commas; a value begins with its own mark.
+            let end = [", B:", ", b:", ", ..."].iter().filter_map(|mark| rest.find(mark)).min();
+            let (value, after) = end.map_or((rest, ""), |at| (&rest[..at], &rest[at + 2..]));
+            if values.len() == MAX_VALUES {
+                return Err(InvalidFile::TooMany);
+            }
+            values.push(FileValue { line, decoded: decode_text(value, now) });
+            rest = after;
+        }
+    }
+    if values.is_empty() { Err(InvalidFile::NoValue) } else { Ok(values) }
+}
+
+/// The attribute as `Format-List` begins it: the column at which its value begins, and the value.
+fn list_head(line: &str) -> Option<(usize, &str)> {
+    let (name, value) = line.split_once(" : ")?;
+    let begins = name.len() + " : ".len();
+    name.trim().eq_ignore_ascii_case(ATTRIBUTE).then_some((begins, value))
 }
 
 /// Joins folded lines and leaves out blanks, comments and LDIF's separators.
@@ -149,6 +195,30 @@ mod tests {
         ] {
             assert_eq!(attribute(line).map(|(name, _)| name), name, "{line}");
         }
+    }
+
+    #[test]
+    fn a_list_of_powershell_is_unwrapped() {
+        let now = "2026-06-01T00:00:00Z".parse().unwrap();
+        let text = "\r
+DistinguishedName      : CN=Ada,DC=corp,DC=example\r
+msDS-KeyCredentialLink : {B:2:00:CN=Ada, Ex\r
+                         ample,DC=corp, B:4:00\r
+                         0:x, ...}\r
+Name                   : Ada\r
+";
+        let values = decode_file(text, now).unwrap();
+        let told: Vec<(usize, String)> =
+            values.iter().map(|value| (value.line, value.decoded.as_ref().unwrap_err().to_string())).collect();
+        assert_eq!(
+            told,
+            [
+                (3, "blob has 1 bytes, too few for its version".to_owned()),
+                (3, "value claims 4 hexadecimal characters, found 3".to_owned()),
+                (3, "value is neither `B:<count>:<hex>:<DN>` nor hexadecimal: found `...`".to_owned()),
+            ]
+        );
+        assert_eq!(decode_file("msDS-KeyCredentialLink : {}\n", now).unwrap_err(), InvalidFile::NoValue);
     }
 
     #[test]

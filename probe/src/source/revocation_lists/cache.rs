@@ -83,11 +83,6 @@ impl Cache {
         (known.url == url && whole).then_some(known)
     }
 
-    /// The list of an address.
-    pub(super) fn list(&self, url: &str) -> Option<Vec<u8>> {
-        read(&self.path(url, "crl"), MOST_BYTES as u64).ok()?
-    }
-
     /// Keeps what is known of an address, and its list if there is a new one. The list first: without what is known of
     /// it, it is asked for again.
     pub(super) fn remember(&self, known: &Remembered, list: Option<&[u8]>) -> io::Result<()> {
@@ -206,7 +201,6 @@ mod tests {
         assert_eq!(cache.recall(&known.url), None);
         cache.remember(&known, Some(b"list")).unwrap();
         assert_eq!(cache.recall(&known.url).as_ref(), Some(&known));
-        assert_eq!(cache.list(&known.url).as_deref(), Some(&b"list"[..]));
         assert_eq!(cache.lists(), [b"list"]);
         cache.prune();
         assert!(cache.recall(&known.url).is_some(), "it was asked just now");

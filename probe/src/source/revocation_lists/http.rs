@@ -20,6 +20,9 @@ const MOST_HEAD_BYTES: usize = 16 * 1024;
 /// Most interim answers (status 100 to 199) before the one that counts.
 const MOST_INTERIM: u32 = 4;
 
+/// How every answer begins.
+const START: &[u8] = b"HTTP/1.";
+
 /// Characters of a status line or type that are told.
 const TOLD: usize = 60;
 
@@ -354,14 +357,15 @@ impl Connection {
     fn head(&mut self) -> Result<Head, FetchError> {
         let mut budget = MOST_HEAD_BYTES;
         // What begins otherwise is no answer, however long it goes on without an end of line.
-        while self.buffer.len() < 7 {
+        while self.buffer.len() < START.len() {
             if self.fill()? == 0 {
                 break;
             }
         }
         let no_http = |found: &str, at: &str| FetchError::NoHttp { at: at.to_owned(), found: told(found) };
-        if !self.buffer.starts_with(b"HTTP/1.") {
-            let start = String::from_utf8_lossy(&self.buffer[..self.buffer.len().min(TOLD)]).into_owned();
+        if !self.buffer.starts_with(START) {
+            // No more than was waited for, so that the same server is told of in the same words each time.
+            let start = String::from_utf8_lossy(&self.buffer[..self.buffer.len().min(START.len())]).into_owned();
             return Err(if self.buffer.is_empty() {
                 FetchError::Incomplete { at: self.at.clone() }
             } else {

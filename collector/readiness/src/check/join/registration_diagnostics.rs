@@ -77,6 +77,13 @@ impl Check for RegistrationDiagnosis {
                 Look::Found(found, observation) => self.of(found, observation, policy, now),
                 Look::Absent(observation) => match join {
                     Look::Gap(gap) => Answer::gap(gap),
+                    Look::Found(join, _) if is_joined(join).is_none() => Answer::from(
+                        Verdict::unknown(
+                            "the join state",
+                            "the flags fit no known state, and Windows shows no failure",
+                        ),
+                        observation,
+                    ),
                     Look::Found(..) | Look::Absent(_) => Answer::from(
                         Verdict::unknown(DIAGNOSTICS, "Windows shows none although the machine is not joined"),
                         observation,
@@ -273,6 +280,12 @@ mod tests {
                 "unknown: the registration diagnostics: access denied: not allowed",
             ),
             (Host::endpoint().absent(Kind::RegistrationDiagnostics), "unknown: the join state: not reported"),
+            (
+                Host::endpoint()
+                    .with(Evidence::JoinState(JoinState { enterprise_joined: Tristate::Yes, ..hybrid() }))
+                    .absent(Kind::RegistrationDiagnostics),
+                "unknown: the join state: the flags fit no known state, and Windows shows no failure",
+            ),
             (Host::linux(), "not-applicable: not a Windows client"),
             (Host::dc(), "not-applicable: domain controller"),
         ];
