@@ -191,7 +191,7 @@ impl Feed {
         if !is_of_this_opening || cursor.number < entries.before || cursor.number > newest {
             return Since::TooOld { newest: ChangeCursor { number: newest, run: self.run } };
         }
-        let mut changes = Changes { next: ChangeCursor { number: cursor.number, run: self.run }, ..Changes::default() };
+        let mut changes = Changes { next: cursor, ..Changes::default() };
         let read = usize::try_from(cursor.number - entries.before).unwrap_or(usize::MAX);
         for (count, entry) in entries.kept.iter().skip(read).enumerate() {
             if count == ENTRIES_PER_ANSWER {
@@ -204,7 +204,7 @@ impl Feed {
             changes.waivers |= waivers;
             changes.inventories |= inventories;
             changes.last_transition = changes.last_transition.max(*last_transition);
-            changes.next.number += 1;
+            changes.next = ChangeCursor { number: changes.next.number + 1, run: self.run };
         }
         Since::Changes(changes)
     }

@@ -474,15 +474,14 @@ mod tests {
         assert!(key::due(6, host(0)) >= end);
         assert_eq!(key::due_host(&key::due(-77, host(12))).unwrap(), host(12));
         assert_eq!(key::host_transition_number(&key::host_transition(host(1), 12)).unwrap(), 12);
-        let (start, end) = key::bodies(host(u64::MAX));
+        let (start, end) = key::all_series(host(u64::MAX));
         assert!(start < end, "the range after the last host number ends");
     }
 
     #[test]
     fn no_text_makes_a_key_long() {
         let long = "x".repeat(10_000);
-        let sid = v1::ObservationKey { kind: 4, subject: Some(v1::observation_key::Subject::UserSid(long.clone())) };
-        for key in [key::counter(&long), key::inventory_item(&long, &long, &long), key::body(HostNo(1), &sid)] {
+        for key in [key::counter(&long), key::inventory_item(&long, &long, &long), key::lease(&long)] {
             assert!(key.len() <= 256, "{}", key.len());
         }
         assert_ne!(key::counter(&long), key::counter(&format!("{long}y")));
