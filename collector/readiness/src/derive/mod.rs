@@ -3,6 +3,7 @@
 pub mod capability;
 pub mod coverage;
 pub mod effective_policy;
+pub mod eligible;
 pub mod kdc_certificate;
 pub mod kdc_events;
 pub mod kdc_issuers;

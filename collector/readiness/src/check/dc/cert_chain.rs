@@ -5,7 +5,7 @@
 
 use muster_evidence::{CertificateStore, ChainStatus, Kind, Revocation, Timestamp};
 
-use super::kdc::judge_selected;
+use super::kdc::{SELECTION, judge_selected};
 use crate::check::answer::{Answer, finding};
 use crate::check::{Page, Scope, Severity};
 use crate::derive::kdc_certificate::Selection;
@@ -38,7 +38,7 @@ impl Check for CertChain {
     }
 
     fn reads(&self) -> &'static [Kind] {
-        &[Kind::CertificateListing, Kind::Certificate, Kind::OperatingSystem, Kind::DomainController]
+        SELECTION
     }
 
     fn page(&self) -> Page {

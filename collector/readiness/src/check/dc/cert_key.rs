@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use muster_evidence::{Certificate, KeyAlgorithm, Kind, SignatureHash, Timestamp};
 
-use super::kdc::judge_selected;
+use super::kdc::{SELECTION, judge_selected};
 use crate::check::answer::{Answer, finding, strict_population};
 use crate::check::{Page, Scope, Severity};
 use crate::derive::kdc_certificate::Selection;
@@ -38,7 +38,7 @@ impl Check for CertKey {
     }
 
     fn reads(&self) -> &'static [Kind] {
-        &[Kind::CertificateListing, Kind::Certificate, Kind::OperatingSystem, Kind::DomainController]
+        SELECTION
     }
 
     fn page(&self) -> Page {

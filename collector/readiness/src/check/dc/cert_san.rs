@@ -5,7 +5,7 @@
 
 use muster_evidence::{DomainController, Kind, Text, Timestamp};
 
-use super::kdc::{absent, judge_selected, names};
+use super::kdc::{SELECTION, absent, judge_selected, names};
 use crate::check::answer::{Answer, Look, finding, look_at, strict_population};
 use crate::check::{Page, Scope, Severity};
 use crate::derive::strict::{has_dns_name, missing_names};
@@ -35,7 +35,7 @@ impl Check for CertSan {
     }
 
     fn reads(&self) -> &'static [Kind] {
-        &[Kind::CertificateListing, Kind::Certificate, Kind::DomainController, Kind::OperatingSystem]
+        SELECTION
     }
 
     fn page(&self) -> Page {

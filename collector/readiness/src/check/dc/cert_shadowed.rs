@@ -6,7 +6,7 @@
 
 use muster_evidence::{CertificateStore, Kind, Timestamp};
 
-use super::kdc::{absent, judge_selected, names};
+use super::kdc::{SELECTION, absent, judge_selected, names};
 use crate::check::answer::{Answer, Look, finding, look_at, strict_population};
 use crate::check::{Page, Scope, Severity};
 use crate::derive::kdc_certificate::{Candidate, Refused, Selection, candidates, certificate_name};
@@ -39,14 +39,7 @@ impl Check for CertShadowed {
     }
 
     fn reads(&self) -> &'static [Kind] {
-        &[
-            Kind::CertificateListing,
-            Kind::Certificate,
-            Kind::KdcEvents,
-            Kind::NtAuthStore,
-            Kind::DomainController,
-            Kind::OperatingSystem,
-        ]
+        SELECTION
     }
 
     fn page(&self) -> Page {

@@ -2,7 +2,7 @@
 
 use muster_evidence::{Kind, Timestamp};
 
-use super::kdc::judge_selected;
+use super::kdc::{SELECTION, judge_selected};
 use crate::check::answer::{Answer, finding};
 use crate::check::{Page, Scope, Severity};
 use crate::derive::template::superseded_template;
@@ -32,7 +32,7 @@ impl Check for CertTemplate {
     }
 
     fn reads(&self) -> &'static [Kind] {
-        &[Kind::CertificateListing, Kind::Certificate, Kind::OperatingSystem, Kind::DomainController]
+        SELECTION
     }
 
     fn page(&self) -> Page {

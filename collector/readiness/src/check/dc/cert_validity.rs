@@ -5,7 +5,7 @@
 
 use muster_evidence::{Certificate, Kind, Timestamp};
 
-use super::kdc::judge_selected;
+use super::kdc::{SELECTION, judge_selected};
 use crate::check::answer::{Answer, finding};
 use crate::check::{Page, Scope, Severity};
 use crate::derive::kdc_certificate::Selection;
@@ -35,7 +35,7 @@ impl Check for CertValidity {
     }
 
     fn reads(&self) -> &'static [Kind] {
-        &[Kind::CertificateListing, Kind::Certificate, Kind::OperatingSystem, Kind::DomainController]
+        SELECTION
     }
 
     fn page(&self) -> Page {

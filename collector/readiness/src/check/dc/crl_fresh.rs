@@ -48,6 +48,8 @@ impl Check for CrlFresh {
             Kind::RevocationLists,
             Kind::CertificateListing,
             Kind::Certificate,
+            Kind::NtAuthStore,
+            Kind::KdcEvents,
             Kind::OperatingSystem,
             Kind::DomainController,
             Kind::JoinState,

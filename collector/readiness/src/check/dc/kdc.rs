@@ -9,6 +9,16 @@ use crate::derive::capability::Capability;
 use crate::derive::kdc_certificate::{KdcCertificate, Selection, kdc_certificate};
 use crate::{Check, Facts, Gap, Judged, Judgement, Policy, Verdict};
 
+/// What says which certificate the KDC would select, and whether anybody asks.
+pub(in crate::check) const SELECTION: &[Kind] = &[
+    Kind::CertificateListing,
+    Kind::Certificate,
+    Kind::NtAuthStore,
+    Kind::KdcEvents,
+    Kind::OperatingSystem,
+    Kind::DomainController,
+];
+
 /// Whether the host is a domain controller.
 pub(in crate::check) fn is_domain_controller(facts: &Facts<'_>) -> bool {
     crate::derive::population::is_domain_controller(facts.host)

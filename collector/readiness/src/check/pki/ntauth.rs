@@ -49,6 +49,7 @@ impl Check for NtAuth {
             Kind::NtAuthStore,
             Kind::CertificateListing,
             Kind::Certificate,
+            Kind::KdcEvents,
             Kind::OperatingSystem,
             Kind::DomainController,
             Kind::JoinState,
