@@ -149,7 +149,7 @@ impl Row<'_> {
 mod tests {
     use super::*;
     use crate::check::fixture::{Host, kdc_certificate, now, site};
-    use crate::{Finding, Judgement, Verdict, judge};
+    use crate::{Finding, Verdict, judge};
 
     /// Severities of the checks of domain controllers, as the catalogue has them.
     const BLOCKERS: [&str; 10] = [
@@ -190,9 +190,12 @@ mod tests {
 
     fn with(check: &str, verdict: &Verdict) -> DcState {
         let mut dc = good();
-        let own: Vec<&mut Judgement> = dc.judgements.iter_mut().filter(|own| own.check == check).collect();
-        assert_eq!(own.len(), 1, "{check} answers once about a controller");
-        own.into_iter().for_each(|own| own.verdict = verdict.clone());
+        let mut answers = 0;
+        for own in dc.judgements.iter_mut().filter(|own| own.check == check) {
+            own.verdict = verdict.clone();
+            answers += 1;
+        }
+        assert_eq!(answers, 1, "{check} answers once about a controller");
         dc
     }
 
