@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_evidence::{
-    Certificate, CertificateListing, CertificateStore, ChainStatus, Context, CrlFetch, DeviceAuth, DistributionPoint,
-    DomainController, EventLog, EventLogState, EventSummary, Evidence, ExtendedKeyUsage, HostIdentity, InstallId,
-    JoinState, KdcCounter, KdcLoad, KdcPolicy, KdcService, KeyAlgorithm, KeyRegistration, Kind, ListedCertificate, Ngc,
-    Observation, ObservationKey, OperatingSystem, Origin, OsFamily, Outcome, PrivateKey, ProductType, Prt, Replication,
+    CanReset, Certificate, CertificateListing, CertificateStore, ChainStatus, Context, CrlFetch, DcLocator, DeviceAuth,
+    DistributionPoint, DomainController, EkCertificates, EventLog, EventLogState, EventSummary, Evidence,
+    ExtendedKeyUsage, FirmwareType, HelloPolicy, HostIdentity, InstallId, JoinState, KdcCounter, KdcLoad, KdcPolicy,
+    KdcService, KeyAlgorithm, KeyRegistration, KeySignTest, Kind, ListedCertificate, LocatorAnswer, Ngc, Observation,
+    ObservationKey, OperatingSystem, Origin, OsFamily, Outcome, PinProvider, PrivateKey, ProductType, Prt, Replication,
     Report, Revocation, RevocationList, RevocationLists, Role, ServiceState, Sha256, Sid, SignatureHash, Subject,
-    SubjectAltName, Text, Thumbprint, Timestamp, Tpm, TpmVersion, Tristate, TrustStore,
+    SubjectAltName, Text, Thumbprint, Timestamp, Tpm, TpmLockout, TpmReadiness, TpmVersion, Tristate, TrustStore,
+    UserSession,
 };
 use muster_proto::convert::report_to_wire;
 use muster_proto::link::{PeerIdentity, PeerPolicy, SpkiPin};
@@ -227,7 +229,39 @@ impl Machine {
         machine.put(Evidence::JoinState(joined(Tristate::Yes)));
         machine.put_user(user, Evidence::Prt(prt(Tristate::Yes)));
         machine.put_user(user, Evidence::Ngc(ngc()));
+        machine.is_set_up_for_hello(user);
         machine
+    }
+
+    /// Says everything else about an endpoint and its user.
+    fn is_set_up_for_hello(&mut self, user: u32) {
+        self.put(Evidence::Clock(muster_evidence::Clock { ahead_seconds: 0 }));
+        self.put(Evidence::ComputerPolicy(Box::new(HelloPolicy { enabled: Some(1), ..HelloPolicy::default() })));
+        for key in [
+            ObservationKey::host(Kind::DeviceMdmPolicy),
+            ObservationKey::host(Kind::RegistrationDiagnostics),
+            ObservationKey::user(Kind::UserPolicy, sid(user)),
+            ObservationKey::user(Kind::UserMdmPolicy, sid(user)),
+        ] {
+            self.outcome(key, Outcome::Absent, Context::Service);
+        }
+        let dc = LocatorAnswer::Found { name: text("dc01.corp.example"), site: Some(text("Harbour")), flags: 0x1_0020 };
+        self.put(Evidence::DcLocator(DcLocator {
+            domain: text("corp.example"),
+            any: dc.clone(),
+            capable: dc,
+            forced: Tristate::Yes,
+            client_site: None,
+        }));
+        self.put(Evidence::RootStore(TrustStore { thumbprints: vec![CA], left_out: 0 }));
+        self.put(Evidence::NtAuthStore(TrustStore { thumbprints: vec![CA], left_out: 0 }));
+        let log = |channel: &str| EventLog { channel: text(channel), state: EventLogState::Read, oldest: None };
+        let logs = vec![log("Microsoft-Windows-User Device Registration/Admin"), log("System")];
+        self.put(Evidence::DeviceEvents(EventSummary { logs, events: Vec::new() }));
+        let session = UserSession { remote: Tristate::No, signed_in_at: None, unlocked_at: None };
+        self.put_user(user, Evidence::UserSession(session));
+        let pin = PinProvider { logon_credentials_available: Some(1), convenience_pin: Some(false) };
+        self.put_user(user, Evidence::PinProvider(pin));
     }
 
     /// A domain controller on which everything is as it should be.
@@ -361,25 +395,25 @@ pub(crate) fn client() -> OperatingSystem {
         name: text("Windows 11 Enterprise"),
         version: text("10.0"),
         build: Some(26_100),
-        revision: None,
+        revision: Some(6_725),
         edition: None,
         product_type: Some(ProductType::Workstation),
         server_core: Some(false),
         release: None,
-        firmware: None,
+        firmware: Some(FirmwareType::Uefi),
     }
 }
 
 pub(crate) fn tpm(version: TpmVersion) -> Tpm {
     Tpm {
         version,
-        manufacturer: None,
-        firmware: None,
-        lockout: None,
-        ek_certificates: None,
+        manufacturer: Some(text("INTC")),
+        firmware: Some(text("303.12")),
+        lockout: Some(TpmLockout { locked: false, max_failures: 32, recovery_seconds: 600, failures: None }),
+        ek_certificates: Some(EkCertificates { rsa_2048: true, ..EkCertificates::default() }),
         fips_mode: None,
         endorsement_key: None,
-        readiness: None,
+        readiness: Some(TpmReadiness { ready: true, missing: Some(0) }),
     }
 }
 
@@ -395,11 +429,11 @@ pub(crate) fn joined(domain_joined: Tristate) -> JoinState {
         device_id: Some("0f3c2a51-77b4-4d0e-9a5c-1b2c3d4e5f60".parse().unwrap()),
         tpm_protected: Tristate::Yes,
         device_auth: Some(DeviceAuth::Success),
-        device_certificate_not_before: None,
-        device_certificate_not_after: None,
+        device_certificate_not_before: Some(at("2026-01-14T07:20:11Z")),
+        device_certificate_not_after: Some(at("2036-01-14T07:50:11Z")),
         device_certificate_thumbprint: None,
-        key_sign_test: None,
-        recovery: Tristate::NotShown,
+        key_sign_test: Some(KeySignTest::Passed),
+        recovery: Tristate::No,
     }
 }
 
@@ -419,10 +453,10 @@ pub(crate) fn ngc() -> Ngc {
     Ngc {
         set: Tristate::Yes,
         key_id: None,
-        can_reset: None,
+        can_reset: Some(CanReset::DestructiveAndNonDestructive),
         wam_default_set: Tristate::Yes,
         wam_default_error: None,
-        workplace_joined: Tristate::NotShown,
+        workplace_joined: Tristate::No,
         work_accounts: None,
     }
 }

@@ -129,12 +129,13 @@ mod tests {
         let mut good = Machine::endpoint("vdi-1.corp.example", "Harbour", 2);
         let mut bad = Machine::endpoint("vdi-2.corp.example", "Harbour", 3);
         bad.outcome(ObservationKey::host(Kind::Tpm), Outcome::Absent, Context::Service);
-        for machine in [&mut own, &mut good, &mut bad] {
+        let mut dc = Machine::dc("dc01.corp.example", "Harbour");
+        for machine in [&mut dc, &mut own, &mut good, &mut bad] {
             lab.take(machine).await;
         }
         let site = lab.site("Harbour").await;
         assert_eq!(told(&site), [("vdi".to_owned(), 2, 1, 1, true)]);
-        assert_eq!((site.hosts, site.counts.endpoints.total(), site.readiness.coverage.endpoints_fresh), (1, 1, 1));
+        assert_eq!((site.hosts, site.counts.endpoints.total(), site.readiness.coverage.endpoints_fresh), (2, 1, 1));
         let users = (site.counts.users.total(), site.counts.users.blocked);
         assert_eq!(users, (3, 1), "users count where they sign in");
         // What keeps such a user from being ready is told, though none of the site's endpoints has it.
@@ -147,11 +148,12 @@ mod tests {
         );
         assert!(lab.transitions("vdi-2.corp.example").await.is_empty(), "no history of what does not stay");
         let all = lab.core.snapshot();
-        assert_eq!((all.organisation.pools[0].totals.kept, all.organisation.hosts), (2, 1));
+        assert_eq!((all.organisation.pools[0].totals.kept, all.organisation.hosts), (2, 2));
 
         // Their silence says nothing: neither quiet nor unknown, and nobody waits for them.
         lab.clock.advance_ms(DAY / 2);
         lab.take(&mut own).await;
+        lab.take(&mut dc).await;
         lab.core.tick();
         let site = lab.site("Harbour").await;
         assert_eq!((site.hosts_quiet, site.counts.users_quiet, told(&site)[0].2), (0, 0, 1));
