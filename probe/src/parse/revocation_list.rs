@@ -79,10 +79,9 @@ pub fn is_by_issuer_of<D: AsRef<[u8]>>(list: &[u8], certificate: &[u8], issuers:
             continue;
         }
         match signature::verify(raw.algorithm, issuer.public_key().raw, raw.signed, raw.signature) {
-            Signature::Verifies => return Ok(()),
-            Signature::Fails(why) => refused = Some(why.to_owned()),
             // What cannot be verified here is not refuted either.
-            Signature::Unsupported(_) => return Ok(()),
+            Signature::Verifies | Signature::Unsupported(_) => return Ok(()),
+            Signature::Fails(why) => refused = Some(why.to_owned()),
         }
     }
     refused.map_or(Ok(()), |why| Err(ForeignList::Signature { issuer: issuer_of(&raw), why }))

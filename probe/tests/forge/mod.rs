@@ -353,7 +353,7 @@ pub fn pem(label: &str, ders: &[Vec<u8>]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for der in ders {
-        text.push_str(&format!("-----BEGIN {label}-----\n"));
+        text.extend(["-----BEGIN ", label, "-----\n"]);
         for line in der.chunks(48) {
             for group in line.chunks(3) {
                 let bits =
@@ -365,7 +365,7 @@ pub fn pem(label: &str, ders: &[Vec<u8>]) -> String {
             }
             text.push('\n');
         }
-        text.push_str(&format!("-----END {label}-----\n"));
+        text.extend(["-----END ", label, "-----\n"]);
     }
     text
 }

@@ -5,6 +5,10 @@ mod certificate;
 mod dsregcmd;
 mod key_credential;
 mod never_panics;
+mod revocation_list;
+
+#[path = "../forge/mod.rs"]
+mod forge;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -91,7 +91,7 @@ pub fn examine(leaf_der: &[u8], at_hand: &AtHand<'_>, at: Timestamp) -> Findings
         None => None,
     };
     let complete = ends_in_root || (last.anchor && !alone);
-    let looked_for = !at_hand.lists.is_empty() && !(alone && complete);
+    let looked_for = !(at_hand.lists.is_empty() || alone && complete);
     Findings {
         status,
         issuer,

@@ -40,7 +40,7 @@ impl<'a> Link<'a> {
             Some(fields.optional(primitive(0)).ok()??.content)
         });
         let (subject, issuer) = (name::canonical(x509.subject()), name::canonical(x509.issuer()));
-        Ok(Self { der, anchor, subject, issuer, key_id, issuer_key_id, algorithm, x509 })
+        Ok(Self { der, x509, anchor, subject, issuer, key_id, issuer_key_id, algorithm })
     }
 
     /// Its subject as people read it.

@@ -119,10 +119,15 @@ fn sendable(path: &str) -> String {
         if byte.is_ascii_graphic() {
             sent.push(char::from(byte));
         } else {
-            sent.push_str(&format!("%{byte:02X}"));
+            push(&mut sent, format_args!("%{byte:02X}"));
         }
     }
     sent
+}
+
+fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
+    // Writing to a `String` cannot fail.
+    let _ = std::fmt::Write::write_fmt(text, more);
 }
 
 /// Bounds on one fetch.
@@ -268,14 +273,15 @@ fn request(url: &HttpUrl, have: &Validators, proxy: Option<&PlainProxy>) -> Vec<
     let mut request = format!(
         "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: muster-probe\r\nAccept: */*\r\nConnection: close\r\n"
     );
-    let mut push = |name: &str, value: &Option<String>| {
+    for (name, value) in [
+        ("If-None-Match", have.etag.as_deref()),
+        ("If-Modified-Since", have.last_modified.as_deref()),
+        ("Proxy-Authorization", proxy.and_then(|proxy| proxy.authorization.as_deref())),
+    ] {
         if let Some(value) = value {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            push(&mut request, format_args!("{name}: {value}\r\n"));
         }
-    };
-    push("If-None-Match", &have.etag);
-    push("If-Modified-Since", &have.last_modified);
-    push("Proxy-Authorization", &proxy.and_then(|proxy| proxy.authorization.clone()));
+    }
     request.push_str("\r\n");
     request.into_bytes()
 }

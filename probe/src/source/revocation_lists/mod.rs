@@ -71,7 +71,7 @@ const SMALL_BYTES: usize = 8 << 20;
 
 /// How long after the beginning of a round the last fetch may begin. Whoever comes later is asked in the next round,
 /// when what was slow in this one is left alone.
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_mins(1);
 
 /// Observes the revocation lists of the domain controller this probe stands for.
 #[derive(Clone, Copy, Debug)]
