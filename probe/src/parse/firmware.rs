@@ -4,7 +4,9 @@ use muster_evidence::FirmwareType;
 
 /// Says that a text does not name a kind of firmware.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no kind of firmware (expected `UEFI` or `Legacy`, as `echo %firmware_type%` prints, or the line `BIOS Mode` of msinfo32; begins with `{start}`)")]
+#[error(
+    "no kind of firmware (expected `UEFI` or `Legacy`, as `echo %firmware_type%` prints, or the line `BIOS Mode` of msinfo32; begins with `{start}`)"
+)]
 pub struct InvalidFirmware {
     /// The beginning of the text.
     pub start: String,
@@ -42,7 +44,10 @@ mod tests {
             ("UEFI\r\n", Some(FirmwareType::Uefi)),
             ("\r\nLegacy \r\n", Some(FirmwareType::Bios)),
             ("firmware_type=UEFI", Some(FirmwareType::Uefi)),
-            ("System Information report\r\nBIOS Version/Date\tCorp 1.2, 3/2/2026\r\nBIOS Mode\tLegacy\r\n", Some(FirmwareType::Bios)),
+            (
+                "System Information report\r\nBIOS Version/Date\tCorp 1.2, 3/2/2026\r\nBIOS Mode\tLegacy\r\n",
+                Some(FirmwareType::Bios),
+            ),
             ("BIOS-Modus\tUEFI", Some(FirmwareType::Uefi)),
             ("%firmware_type%", None),
             ("the firmware is UEFI", None),

@@ -6,6 +6,7 @@
 //! controller was found at all, none of 2016 was.
 
 use muster_evidence::{DcLocator, Guid, LocatorAnswer, Text, Tristate};
+use serde::Serialize;
 
 /// Most answers of one text.
 const MAX_ANSWERS: usize = 16;
@@ -40,7 +41,7 @@ const FLAGS: [(&str, u32); 22] = [
 ];
 
 /// One answer, with what is known of its question.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Answer {
     /// The question; `None` where no command line stands above it.
     pub question: Option<Question>,
@@ -53,7 +54,7 @@ pub struct Answer {
 }
 
 /// What was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Question {
     /// Behind `/dsgetdc:`.
     pub domain: Text,
@@ -73,7 +74,9 @@ pub enum InvalidLocator {
         start: String,
     },
     /// Only one of two questions was answered.
-    #[error("{missing} (expected the outputs of `nltest /dsgetdc:DOMAIN` and `nltest /dsgetdc:DOMAIN /ds_10`, each below its command line)")]
+    #[error(
+        "{missing} (expected the outputs of `nltest /dsgetdc:DOMAIN` and `nltest /dsgetdc:DOMAIN /ds_10`, each below its command line)"
+    )]
     Half {
         /// What is missing.
         missing: &'static str,
@@ -129,7 +132,9 @@ pub fn locator(answers: &[Answer]) -> Result<DcLocator, InvalidLocator> {
         (Some(any), None) if has_flag(&any.answer) || matches!(any.answer, LocatorAnswer::Refused { .. }) => (any, any),
         (None, Some(capable)) if matches!(capable.answer, LocatorAnswer::Found { .. }) => (capable, capable),
         (Some(_), None) => {
-            return Err(InvalidLocator::Half { missing: "nothing tells whether a controller of 2016 or later was found" });
+            return Err(InvalidLocator::Half {
+                missing: "nothing tells whether a controller of 2016 or later was found",
+            });
         }
         (None, _) => return Err(InvalidLocator::Half { missing: "nothing tells whether any controller was found" }),
     };
@@ -169,7 +174,8 @@ fn refusal(line: &str) -> Option<u32> {
     words.windows(2).find_map(|pair| {
         let decimal: u32 = pair[0].parse().ok()?;
         let digits = pair[1].strip_prefix("0x")?;
-        let same = u32::from_str_radix(digits, 16).ok()? == decimal && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let same =
+            u32::from_str_radix(digits, 16).ok()? == decimal && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         (same && decimal != 0).then_some(decimal)
     })
 }
@@ -233,7 +239,9 @@ mod tests {
         let old = FOUND.replace(" DS_10", "").replace("dc1.", "dc2.");
         let found = read(&format!("{ASKED}{old}\r\n{ASKED_10}{REFUSED}")).unwrap();
         assert_eq!(found.capable, LocatorAnswer::Refused { code: 1355 });
-        assert!(matches!(&found.any, LocatorAnswer::Found { name, flags, .. } if name.as_str() == "dc2.corp.example" && flags & DS_10 == 0));
+        assert!(
+            matches!(&found.any, LocatorAnswer::Found { name, flags, .. } if name.as_str() == "dc2.corp.example" && flags & DS_10 == 0)
+        );
         assert_eq!((found.domain.as_str(), found.forced), ("corp.example", Tristate::Yes));
         assert_eq!(found.client_site.unwrap().as_str(), "BRANCH");
         let found = read(&format!("{ASKED_10}{FOUND}{}{FOUND}", ASKED.replace(" /force", ""))).unwrap();
@@ -246,7 +254,10 @@ mod tests {
         assert_eq!((&found.any, &found.capable, found.forced), (&dc1(), &dc1(), Tristate::NotShown));
         assert_eq!(found.domain.as_str(), "corp.example");
         let found = read(&format!("{ASKED}{REFUSED}")).unwrap();
-        assert_eq!((found.any, found.capable), (LocatorAnswer::Refused { code: 1355 }, LocatorAnswer::Refused { code: 1355 }));
+        assert_eq!(
+            (found.any, found.capable),
+            (LocatorAnswer::Refused { code: 1355 }, LocatorAnswer::Refused { code: 1355 })
+        );
         assert!(read(&format!("{ASKED_10}{FOUND}")).is_ok());
         for (text, missing) in [
             (FOUND.replace(" DS_10", ""), "2016 or later"),
@@ -278,7 +289,9 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_named() {
-        for text in ["", "nltest is not recognized", "a: \\\\b", ASKED, "Status = 1355 0x54c", "DC: \\\\a\nFlags: PDC KDC"] {
+        for text in
+            ["", "nltest is not recognized", "a: \\\\b", ASKED, "Status = 1355 0x54c", "DC: \\\\a\nFlags: PDC KDC"]
+        {
             assert!(read(text).unwrap_err().to_string().starts_with("no answer of the locator"), "{text}");
         }
     }
@@ -287,7 +300,7 @@ mod tests {
     fn nothing_makes_it_panic() {
         use proptest::prelude::*;
         let line = r"(nltest( /dsgetdc:\PC{0,4}| /ds_10){0,2}|[a-z ]{0,6}: (\\\\[a-z]{0,3}|PDC KDC DS|0f3c2a51-77b4-4d0e-9a5c-1b2c3d4e5f60|\PC{0,5})|1355 0x54b)";
-        proptest!(|(lines in proptest::collection::vec(line, 0..20))| {
+        proptest!(ProptestConfig::with_cases(64), |(lines in proptest::collection::vec(line, 0..20))| {
             if let Ok(answers) = answers(&lines.join("\n")) {
                 let _ = locator(&answers);
             }

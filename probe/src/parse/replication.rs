@@ -14,7 +14,9 @@ const MAX_ROWS: usize = 20_000;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReplication {
     /// There is neither of the two forms.
-    #[error("no inbound neighbours (expected what `repadmin /showrepl /csv` or `Get-ADReplicationPartnerMetadata | ConvertTo-Json` prints; begins with `{start}`)")]
+    #[error(
+        "no inbound neighbours (expected what `repadmin /showrepl /csv` or `Get-ADReplicationPartnerMetadata | ConvertTo-Json` prints; begins with `{start}`)"
+    )]
     NoRows {
         /// The beginning of the text.
         start: String,
@@ -23,7 +25,9 @@ pub enum InvalidReplication {
     #[error("its times are the machine's own: give `utc_offset`, such as `+01:00`")]
     NoOffset,
     /// It speaks of several controllers.
-    #[error("it speaks of several controllers, `{one}` and `{other}` (expected one: `repadmin /showrepl /csv` on the machine itself)")]
+    #[error(
+        "it speaks of several controllers, `{one}` and `{other}` (expected one: `repadmin /showrepl /csv` on the machine itself)"
+    )]
     Several {
         /// One of them.
         one: String,
@@ -34,11 +38,8 @@ pub enum InvalidReplication {
 
 /// Reads a text. `utc_offset_minutes` is how far the clock on the machine's wall is ahead of UTC.
 pub fn replication(text: &str, utc_offset_minutes: Option<i32>) -> Result<Replication, InvalidReplication> {
-    let mut partners = if text.contains("showrepl_COLUMNS") {
-        table(text, utc_offset_minutes)?
-    } else {
-        objects(text)?
-    };
+    let mut partners =
+        if text.contains("showrepl_COLUMNS") { table(text, utc_offset_minutes)? } else { objects(text)? };
     for partner in &mut partners {
         if partner.failures == 0 {
             // It moves with every cycle, and nothing depends on its minutes.
@@ -47,7 +48,12 @@ pub fn replication(text: &str, utc_offset_minutes: Option<i32>) -> Result<Replic
     }
     // Those that fail longest first: never a success, then the oldest.
     partners.sort_by(|a, b| {
-        (a.failures == 0, a.last_success, &a.source, &a.naming_context).cmp(&(b.failures == 0, b.last_success, &b.source, &b.naming_context))
+        (a.failures == 0, a.last_success, &a.source, &a.naming_context).cmp(&(
+            b.failures == 0,
+            b.last_success,
+            &b.source,
+            &b.naming_context,
+        ))
     });
     let left_out = u32::try_from(partners.len().saturating_sub(limits::REPLICATION_PARTNERS)).unwrap_or(u32::MAX);
     partners.truncate(limits::REPLICATION_PARTNERS);
@@ -86,7 +92,10 @@ fn table(text: &str, offset: Option<i32>) -> Result<Vec<ReplicationPartner>, Inv
         let this = field(destination).to_ascii_lowercase();
         match &controller {
             Some(one) if *one != this => {
-                return Err(InvalidReplication::Several { one: one.chars().take(64).collect(), other: this.chars().take(64).collect() });
+                return Err(InvalidReplication::Several {
+                    one: one.chars().take(64).collect(),
+                    other: this.chars().take(64).collect(),
+                });
             }
             _ => controller = Some(this),
         }
@@ -131,18 +140,23 @@ fn objects(text: &str) -> Result<Vec<ReplicationPartner>, InvalidReplication> {
     let mut partners = Vec::new();
     let mut controller: Option<String> = None;
     for record in object::records(text).iter().take(MAX_ROWS) {
-        let (Some(source), Some(naming_context)) = (object::text(record, "Partner"), object::text(record, "Partition")) else {
+        let (Some(source), Some(naming_context)) = (object::text(record, "Partner"), object::text(record, "Partition"))
+        else {
             continue;
         };
         // 0 is inbound; outbound partners have no state of their own.
-        if object::text(record, "PartnerType").is_some_and(|kind| kind != "0" && !kind.eq_ignore_ascii_case("inbound")) {
+        if object::text(record, "PartnerType").is_some_and(|kind| kind != "0" && !kind.eq_ignore_ascii_case("inbound"))
+        {
             continue;
         }
         if let Some(this) = object::text(record, "Server") {
             let this = this.to_ascii_lowercase();
             match &controller {
                 Some(one) if *one != this => {
-                    return Err(InvalidReplication::Several { one: one.chars().take(64).collect(), other: this.chars().take(64).collect() });
+                    return Err(InvalidReplication::Several {
+                        one: one.chars().take(64).collect(),
+                        other: this.chars().take(64).collect(),
+                    });
                 }
                 _ => controller = Some(this),
             }
@@ -205,9 +219,13 @@ mod tests {
         assert_eq!(replication(&text, None), Err(InvalidReplication::NoOffset));
         let quoted = "\"showrepl_COLUMNS\",\"Destination DSA\",\"Naming Context\",\"Source DSA\",\"Number of Failures\",\"Last Success Time\",\"Last Failure Status\"\n\
             \"showrepl_INFO\",\"DC1\",\"DC=corp,DC=example\",\"DC2\",\"0\",\"2026-03-02 08:14:07\",\"0\"\n";
-        assert_eq!(replication(quoted, Some(-330)).unwrap().partners, [partner("DC2", Some("2026-03-02T13:00:00Z"), 0, 0)]);
+        assert_eq!(
+            replication(quoted, Some(-330)).unwrap().partners,
+            [partner("DC2", Some("2026-03-02T13:00:00Z"), 0, 0)]
+        );
         assert_eq!(replication(HEAD, None).unwrap().partners, [], "alone in its forest");
-        let two = format!("{HEAD}{}{}", row("DC2", "0", "0", "0"), row("DC1", "0", "0", "0").replace(",DC1,\"", ",DC9,\""));
+        let two =
+            format!("{HEAD}{}{}", row("DC2", "0", "0", "0"), row("DC1", "0", "0", "0").replace(",DC1,\"", ",DC9,\""));
         assert!(replication(&two, None).unwrap_err().to_string().contains("several controllers, `dc1` and `dc9`"));
     }
 
@@ -220,7 +238,8 @@ mod tests {
             )
         };
         let dc2 = "CN=NTDS Settings,CN=DC2,CN=Servers,CN=HQ,CN=Sites,CN=Configuration,DC=corp,DC=example";
-        let text = format!("[{},{}]", one(dc2, 0, "\"/Date(1772439247000)/\""), one("DC3", 1, "\"/Date(-11644473600000)/\""));
+        let text =
+            format!("[{},{}]", one(dc2, 0, "\"/Date(1772439247000)/\""), one("DC3", 1, "\"/Date(-11644473600000)/\""));
         let found = replication(&text, None).unwrap();
         assert_eq!(found.partners, [partner("DC3", None, 1, 0), partner("DC2", Some("2026-03-02T08:00:00Z"), 0, 0)]);
         let outbound = one("DC2", 0, "null").replace("\"PartnerType\":0", "\"PartnerType\":1");
@@ -241,7 +260,7 @@ mod tests {
     #[test]
     fn nothing_makes_it_panic() {
         use proptest::prelude::*;
-        proptest!(|(rows in proptest::collection::vec(r#"showrepl_INFO(,"?[A-Z0-9: ,-]{0,20}"?){0,11}"#, 0..8), offset in proptest::option::of(-900..900))| {
+        proptest!(ProptestConfig::with_cases(64), |(rows in proptest::collection::vec(r#"showrepl_INFO(,"?[A-Z0-9: ,-]{0,20}"?){0,11}"#, 0..8), offset in proptest::option::of(-900..900))| {
             let _ = replication(&format!("{HEAD}{}", rows.join("\n")), offset);
             let _ = replication(&rows.join("\n"), offset);
         });

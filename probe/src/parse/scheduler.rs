@@ -5,8 +5,12 @@ use muster_evidence::{SyncScheduler, Text};
 use super::object;
 
 /// Properties by which the object is known.
-const MARKS: [&str; 4] =
-    ["AllowedSyncCycleInterval", "CurrentlyEffectiveSyncCycleInterval", "NextSyncCycleStartTimeInUTC", "SyncCycleEnabled"];
+const MARKS: [&str; 4] = [
+    "AllowedSyncCycleInterval",
+    "CurrentlyEffectiveSyncCycleInterval",
+    "NextSyncCycleStartTimeInUTC",
+    "SyncCycleEnabled",
+];
 
 /// Says that a text does not show the scheduler.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,7 +85,8 @@ mod tests {
         ] {
             assert_eq!(scheduler(&text), Ok(expected()), "{text}");
         }
-        let some = scheduler("SyncCycleEnabled : False\nStagingModeEnabled : True\nAllowedSyncCycleInterval : ?\n").unwrap();
+        let some =
+            scheduler("SyncCycleEnabled : False\nStagingModeEnabled : True\nAllowedSyncCycleInterval : ?\n").unwrap();
         assert_eq!((some.enabled, some.staging, some.allowed_interval_seconds), (Some(false), Some(true), None));
     }
 

@@ -38,7 +38,8 @@ pub fn kdc_service(text: &str) -> Result<Service, InvalidService> {
     let mut service = Service::default();
     for line in text.lines().map(str::trim) {
         // `[SC] EnumQueryServicesStatus:OpenService FAILED 1060:`, whatever the language of the words.
-        if line.contains("OpenService") && line.split(|c: char| !c.is_ascii_digit()).any(|word| word == NO_SUCH_SERVICE) {
+        if line.contains("OpenService") && line.split(|c: char| !c.is_ascii_digit()).any(|word| word == NO_SUCH_SERVICE)
+        {
             return Ok(Service::default());
         }
         let Some((key, value)) = line.split_once(':') else { continue };
@@ -51,7 +52,9 @@ pub fn kdc_service(text: &str) -> Result<Service, InvalidService> {
             "SERVICE_NAME" => service.exists = true,
             "START_TYPE" => service.disabled = number.map(|number| number == "4"),
             // German Windows translates the word; the number with its English name behind it stays.
-            "STATE" | "STATUS" | "ÉTAT" | "ESTADO" | "STATO" => service.state = service.state.or(number.and_then(state)),
+            "STATE" | "STATUS" | "ÉTAT" | "ESTADO" | "STATO" => {
+                service.state = service.state.or(number.and_then(state))
+            }
             _ => {}
         }
     }
@@ -121,7 +124,10 @@ mod tests {
     #[test]
     fn anything_else_is_named() {
         let error = |text: &str| kdc_service(text).unwrap_err().to_string();
-        assert_eq!(error(&query("4", "RUNNING").replace("Kdc", "spooler")), "the service is `spooler` (expected `kdc`)");
+        assert_eq!(
+            error(&query("4", "RUNNING").replace("Kdc", "spooler")),
+            "the service is `spooler` (expected `kdc`)"
+        );
         for text in ["", "STATE : 4 RUNNING", "SERVICE_NAME: kdc", &query("9", "X"), "[SC] OpenService FAILED 5:"] {
             assert!(error(text).starts_with("no state of a service"), "{text}");
         }

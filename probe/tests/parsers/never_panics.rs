@@ -61,10 +61,10 @@ fn every_seed_is_answered_however_short_it_is_cut() {
 
 #[test]
 fn what_exceeds_the_bound_is_refused_by_every_parser() {
-    let bytes = vec![b'0'; MAX_INPUT_BYTES + 1];
     for &kind in InputKind::ALL {
-        let error = inspect_at(kind, &bytes, now()).unwrap_err();
-        assert_eq!(error, ParseError::TooLarge { found: MAX_INPUT_BYTES + 1 }, "{kind}");
+        let (most, found) = (kind.max_bytes(), kind.max_bytes() + 1);
+        let error = inspect_at(kind, &vec![b'0'; found], now()).unwrap_err();
+        assert_eq!(error, ParseError::TooLarge { found, most }, "{kind}");
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_evidence::{
-    EventLog, EventLogState, EventSummary, Guid, KeyRegistration, NewestEvent, ProvisioningEvent, Sid, Text, Thumbprint,
-    Tristate, limits,
+    EventLog, EventLogState, EventSummary, Guid, KeyRegistration, NewestEvent, ProvisioningEvent, Sid, Text,
+    Thumbprint, Tristate, limits,
 };
 
 use super::{Event, Export};
@@ -115,9 +115,7 @@ impl Facts {
         {
             self.provisioning.insert(user.clone(), found);
         }
-        if event.id == KEY_REGISTERED
-            && self.registrations.get(user).is_none_or(|kept| event.at > kept.registered_at)
-        {
+        if event.id == KEY_REGISTERED && self.registrations.get(user).is_none_or(|kept| event.at > kept.registered_at) {
             self.registrations.insert(user.clone(), registration(event));
         }
     }
@@ -338,9 +336,10 @@ fn joined(parts: [Option<String>; 3]) -> Option<String> {
 
 /// A SHA-1 in the data, whatever its name: no other datum of these events has forty hexadecimal digits.
 fn thumbprint(event: &Event) -> Option<String> {
-    let named = event.data.iter().filter(|datum| {
-        datum.name.as_ref().is_none_or(|name| !name.to_ascii_lowercase().contains("serial"))
-    });
+    let named = event
+        .data
+        .iter()
+        .filter(|datum| datum.name.as_ref().is_none_or(|name| !name.to_ascii_lowercase().contains("serial")));
     named
         .filter_map(|datum| {
             let digits: String = datum.value.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
@@ -516,12 +515,28 @@ mod tests {
             (UDR, REGISTRATION, 344, &[("ExitCode", "2150106113")], Some("0x80280401")),
             (UDR, REGISTRATION, 347, &[("ErrorCode", "0x801C03F2"), ("ServerErrorMessage", "x")], Some("0x801c03f2")),
             (UDR, REGISTRATION, 346, &[("KeyHash", "x"), ("UPN", "ada@corp.example")], None),
-            (UDR, REGISTRATION, 351, &[("ErrorCode", "-1"), ("AttLevel", "2"), ("AikStatus", "1")], Some("0xffffffff, AttLevel 2, AikStatus 1")),
+            (
+                UDR,
+                REGISTRATION,
+                351,
+                &[("ErrorCode", "-1"), ("AttLevel", "2"), ("AikStatus", "1")],
+                Some("0xffffffff, AttLevel 2, AikStatus 1"),
+            ),
             (UDR, REGISTRATION, 385, &[("KeyStatusSymbolicName", "KEY_X"), ("ErrorCode", "0")], Some("KEY_X")),
             (UDR, REGISTRATION, 342, &[("ErrorCode", "none")], None),
             ("Microsoft-Windows-TPM-WMI", SYSTEM, 1794, &[], None),
             ("Microsoft-Windows-HelloForBusiness", HELLO, 7055, &[("ErrorCode", "2148073488")], Some("0x80090010")),
-            (KDC_PROVIDER, KDC, 302, &[("Issuer", "CN=x"), ("SerialNumber", THUMBPRINT), ("Thumbprint", "ff112233445566778899aabbccddeeff00112233")], Some("ff112233445566778899aabbccddeeff00112233")),
+            (
+                KDC_PROVIDER,
+                KDC,
+                302,
+                &[
+                    ("Issuer", "CN=x"),
+                    ("SerialNumber", THUMBPRINT),
+                    ("Thumbprint", "ff112233445566778899aabbccddeeff00112233"),
+                ],
+                Some("ff112233445566778899aabbccddeeff00112233"),
+            ),
             (KDC_PROVIDER, KDC, 120, &[("", "CN=x"), ("", "42"), ("", THUMBPRINT)], Some(&lower)),
             (KDC_PROVIDER, KDC, 302, &[("Thumbprint", "none")], None),
             (KDC_PROVIDER, SYSTEM, 19, &[], None),

@@ -16,7 +16,9 @@ pub struct LogConfiguration {
 
 /// Says that a text is not what `wevtutil gl` prints.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no lines `name: …` and `enabled: true` or `enabled: false` (expected what `wevtutil gl LOG` prints; begins with `{start}`)")]
+#[error(
+    "no lines `name: …` and `enabled: true` or `enabled: false` (expected what `wevtutil gl LOG` prints; begins with `{start}`)"
+)]
 pub struct InvalidLog {
     /// The beginning of the text.
     pub start: String,
@@ -28,7 +30,9 @@ pub fn log_configuration(text: &str) -> Result<Vec<LogConfiguration>, InvalidLog
     let mut channel = None;
     for line in text.lines() {
         // `logging:` and `publishing:` have lines of their own below them, which are indented.
-        let Some((key, value)) = line.split_once(':').filter(|_| !line.starts_with(char::is_whitespace)) else { continue };
+        let Some((key, value)) = line.split_once(':').filter(|_| !line.starts_with(char::is_whitespace)) else {
+            continue;
+        };
         match (key, value.trim()) {
             ("name", name) if !name.is_empty() => channel = Some(name.chars().take(256).collect()),
             ("enabled", enabled @ ("true" | "false")) => {

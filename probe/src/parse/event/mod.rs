@@ -87,7 +87,8 @@ pub struct Datum {
 impl Event {
     /// The value of that name, without regard to case.
     pub fn named(&self, wanted: &str) -> Option<&str> {
-        let found = self.data.iter().find(|datum| datum.name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(wanted)));
+        let found =
+            self.data.iter().find(|datum| datum.name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(wanted)));
         found.map(|datum| datum.value.as_str())
     }
 
@@ -183,8 +184,12 @@ pub fn parse_text(text: &str) -> Result<Export, InvalidEvents> {
         at = reader.position();
     }
     match first_problem {
-        None if export.events.is_empty() && !is_empty_export(text) => Err(InvalidEvents::NoEvent { start: start_of(text) }),
-        Some(problem) if export.events.is_empty() => Err(InvalidEvents::NoneReadable { found: export.unreadable, problem }),
+        None if export.events.is_empty() && !is_empty_export(text) => {
+            Err(InvalidEvents::NoEvent { start: start_of(text) })
+        }
+        Some(problem) if export.events.is_empty() => {
+            Err(InvalidEvents::NoneReadable { found: export.unreadable, problem })
+        }
         _ => Ok(export),
     }
 }
@@ -344,13 +349,20 @@ mod tests {
 
     #[test]
     fn one_event_in_every_wrapping() {
-        let rendered = ONE.replace("</Event>", "<RenderingInfo Culture='de-DE'><Message>Event</Message></RenderingInfo></Event>");
+        let rendered =
+            ONE.replace("</Event>", "<RenderingInfo Culture='de-DE'><Message>Event</Message></RenderingInfo></Event>");
         for (bytes, count) in [
             (ONE.as_bytes().to_vec(), 1),
             (format!("{ONE}{ONE}").into_bytes(), 2),
             (format!("{ONE}\r\n{ONE}\r\n").into_bytes(), 2),
             (utf16(ONE), 1),
-            (format!("\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\" standalone=\"yes\"?><Events>{rendered}</Events>").into_bytes(), 1),
+            (
+                format!(
+                    "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\" standalone=\"yes\"?><Events>{rendered}</Events>"
+                )
+                .into_bytes(),
+                1,
+            ),
             (format!("<Events>\n{}\n</Events>", ONE.replace('\'', "\"")).into_bytes(), 1),
             (format!("C:\\> wevtutil qe ...\n{ONE}").into_bytes(), 1),
         ] {

@@ -217,7 +217,8 @@ mod tests {
         while let Some(token) = reader.next()? {
             all.push(match &token {
                 Token::Start { name, attributes, empty } => {
-                    let attributes: Vec<String> = attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                    let attributes: Vec<String> =
+                        attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
                     format!("<{name} {}{}", attributes.join(" "), if *empty { "/" } else { "" })
                 }
                 Token::End { name } => format!("/{name}"),
@@ -238,7 +239,11 @@ mod tests {
             ("<a>&#xD800;</a>", &["<a ", "\u{FFFD}", "/a"]),
             ("", &[]),
         ] {
-            assert_eq!(tokens(text).as_deref(), Ok(&expected.iter().map(ToString::to_string).collect::<Vec<_>>()[..]), "{text}");
+            assert_eq!(
+                tokens(text).as_deref(),
+                Ok(&expected.iter().map(ToString::to_string).collect::<Vec<_>>()[..]),
+                "{text}"
+            );
         }
     }
 

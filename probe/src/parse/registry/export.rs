@@ -82,7 +82,9 @@ pub enum InvalidExport {
     #[error("the export has no key (expected a line `[HKEY_…]` below the head)")]
     NoKey,
     /// It holds what must not be handed around.
-    #[error("the export holds `{path}`, which is secret and does not belong into a capture (export only the keys that the page about captures names)")]
+    #[error(
+        "the export holds `{path}`, which is secret and does not belong into a capture (export only the keys that the page about captures names)"
+    )]
     Secret {
         /// The key, or its value.
         path: String,
@@ -364,9 +366,12 @@ fn data_of(text: &str, ansi: bool) -> Option<Data> {
             let bytes = from_hex(digits.get(..digits.len().min(4 * MAX_TEXT_CHARS))?)?;
             Some(match kind {
                 REG_DWORD => Data::Dword(u32::from_le_bytes(bytes.try_into().ok()?)),
-                _ if ansi => Data::Text(bytes.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte)).collect()),
+                _ if ansi => {
+                    Data::Text(bytes.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte)).collect())
+                }
                 _ => {
-                    let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+                    let units: Vec<u16> =
+                        bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
                     Data::Text(String::from_utf16_lossy(&units).trim_end_matches('\0').to_owned())
                 }
             })
@@ -402,7 +407,11 @@ fn query_data(kind: &str, data: &str) -> Option<Data> {
     match kind {
         "REG_DWORD" => {
             let digits = data.trim().strip_prefix("0x")?;
-            digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?.map(Data::Dword)
+            digits
+                .bytes()
+                .all(|digit| digit.is_ascii_hexdigit())
+                .then(|| u32::from_str_radix(digits, 16).ok())?
+                .map(Data::Dword)
         }
         "REG_SZ" | "REG_EXPAND_SZ" => Some(Data::Text(data.chars().take(MAX_TEXT_CHARS).collect())),
         "REG_BINARY" => Some(Data::Other { kind: REG_BINARY, bytes: data.trim().len() / 2 }),

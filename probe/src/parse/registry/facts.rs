@@ -7,9 +7,11 @@
 use std::collections::BTreeSet;
 
 use muster_evidence::{
-    DeviceRegistrationPolicy, Evidence, FailureReason, FirmwareType, Guid, HelloPolicy, KdcPolicy, Kind, ObservationKey,
-    Outcome, PinProvider, ProductType, Sid, Text, Thumbprint, TrustStore, limits,
+    DeviceRegistrationPolicy, Evidence, FailureReason, FirmwareType, Guid, HelloPolicy, KdcPolicy, Kind,
+    ObservationKey, Outcome, PinProvider, ProductType, Sid, Text, Thumbprint, TrustStore, limits,
 };
+
+use serde::Serialize;
 
 use super::policy::{Channel, below, hello_policy};
 use super::tree::{Look, Node, Tree};
@@ -70,7 +72,7 @@ pub struct Found {
 }
 
 /// The operating system as its own key describes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct System {
     /// `ProductName`, with the generation corrected that Windows 11 still calls 10.
     pub name: Option<Text>,
@@ -180,7 +182,11 @@ impl Reader<'_> {
             let is_there = !found.is_empty();
             if key.kind == Kind::DeviceMdmPolicy {
                 // Biometrics are set for the machine, outside of the tenant.
-                found.extend(below(&nodes, "Biometrics").filter(|(path, _)| path.is_empty()).map(|(_, node)| ("biometrics", node)));
+                found.extend(
+                    below(&nodes, "Biometrics")
+                        .filter(|(path, _)| path.is_empty())
+                        .map(|(_, node)| ("biometrics", node)),
+                );
             }
             if !is_there && found.is_empty() {
                 self.add(key, Outcome::Absent, files.clone());

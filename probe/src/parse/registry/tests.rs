@@ -125,7 +125,10 @@ fn queries_cover_what_they_show() {
     let tree = tree(&[text.as_bytes()]);
     let key = r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion";
     let Look::There(node) = tree.key(key, &mut Vec::new()) else { panic!() };
-    assert_eq!((node.text("CurrentBuildNumber"), node.dword("ubr"), node.text("a name")), (Some("26100"), Some(4349), Some("%x%")));
+    assert_eq!(
+        (node.text("CurrentBuildNumber"), node.dword("ubr"), node.text("a name")),
+        (Some("26100"), Some(4349), Some("%x%"))
+    );
     assert_eq!(node.value("Digital"), Some(&Data::Other { kind: 3, bytes: 2 }));
     assert_eq!(tree.children(key, &mut Vec::new()), Look::There(vec!["Fonts"]));
     assert_eq!(tree.subtree(&format!(r"{key}\Fonts"), &mut Vec::new()), Look::NotCovered, "only its name was shown");
@@ -180,7 +183,9 @@ const GROUP_POLICY: &str = "[HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft]\
 #[test]
 fn group_policy_of_the_computer() {
     let facts = facts(&tree(&[&reg(GROUP_POLICY)]), &Known::default());
-    let Some(Outcome::Observed(Evidence::ComputerPolicy(policy))) = outcome(&facts, Kind::ComputerPolicy) else { panic!() };
+    let Some(Outcome::Observed(Evidence::ComputerPolicy(policy))) = outcome(&facts, Kind::ComputerPolicy) else {
+        panic!()
+    };
     assert_eq!(
         **policy,
         HelloPolicy {
@@ -190,7 +195,9 @@ fn group_policy_of_the_computer() {
             pin: PinComplexity { minimum_length: Some(6), digits: Some(1), ..PinComplexity::default() },
             use_biometrics: Some(1),
             unreadable: vec![muster_evidence::Text::cut("UseCertificateForOnPremAuth")],
-            other: ["NewSetting=5", "Biometrics\\UsePassportForWork=1", "PINComplexity\\Odd=x"].map(muster_evidence::Text::cut).to_vec(),
+            other: ["NewSetting=5", "Biometrics\\UsePassportForWork=1", "PINComplexity\\Odd=x"]
+                .map(muster_evidence::Text::cut)
+                .to_vec(),
             ..HelloPolicy::default()
         }
     );
@@ -214,7 +221,9 @@ fn mobile_device_management() {
     let ben: Sid = "S-1-5-21-397955417-626881126-188441444-1105".parse().unwrap();
     let known = Known { users: vec![ben.clone()], tenant: TENANT.parse().ok() };
     let facts = facts(&tree, &known);
-    let Some(Outcome::Observed(Evidence::DeviceMdmPolicy(policy))) = outcome(&facts, Kind::DeviceMdmPolicy) else { panic!() };
+    let Some(Outcome::Observed(Evidence::DeviceMdmPolicy(policy))) = outcome(&facts, Kind::DeviceMdmPolicy) else {
+        panic!()
+    };
     assert_eq!((policy.tenant_id, policy.enabled, policy.use_biometrics), (TENANT.parse().ok(), Some(1), Some(1)));
     assert_eq!(policy.pin.history, Some(3));
     assert_eq!(policy.other[0].as_str(), format!("tenant {other}=also configured"));
@@ -224,7 +233,9 @@ fn mobile_device_management() {
         let is_ben = found.key.subject == Subject::User(ben.clone());
         match &found.outcome {
             Outcome::Absent => assert!(is_ben),
-            Outcome::Observed(Evidence::UserMdmPolicy(policy)) => assert_eq!((is_ben, policy.enabled), (false, Some(0))),
+            Outcome::Observed(Evidence::UserMdmPolicy(policy)) => {
+                assert_eq!((is_ben, policy.enabled), (false, Some(0)))
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -242,9 +253,16 @@ fn stores_of_trust() {
     let certificates = |store: &str, numbers: &[u8]| {
         let keys: String = numbers
             .iter()
-            .map(|n| format!("[HKEY_LOCAL_MACHINE\\SOFTWARE\\{store}\\Certificates\\{}]\n\"Blob\"=hex:00,\\\n  01\n\n", thumbprint(*n)))
+            .map(|n| {
+                format!(
+                    "[HKEY_LOCAL_MACHINE\\SOFTWARE\\{store}\\Certificates\\{}]\n\"Blob\"=hex:00,\\\n  01\n\n",
+                    thumbprint(*n)
+                )
+            })
             .collect();
-        reg(&format!("[HKEY_LOCAL_MACHINE\\SOFTWARE\\{store}]\n\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\{store}\\Certificates]\n\n{keys}"))
+        reg(&format!(
+            "[HKEY_LOCAL_MACHINE\\SOFTWARE\\{store}]\n\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\{store}\\Certificates]\n\n{keys}"
+        ))
     };
     let files = [
         certificates(r"Microsoft\SystemCertificates\ROOT", &[3, 1]),
@@ -267,7 +285,10 @@ fn stores_of_trust() {
     assert_eq!(roots.holds(&thumbprint(9).parse().unwrap()), None, "three parts were not looked at");
     assert_eq!(outcome(&facts, Kind::NtAuthStore), None);
 
-    let listing = format!("\nHKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\EnterpriseCertificates\\NTAuth\\Certificates\\{}\n", thumbprint(5));
+    let listing = format!(
+        "\nHKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\EnterpriseCertificates\\NTAuth\\Certificates\\{}\n",
+        thumbprint(5)
+    );
     let facts = super::facts(&tree(&[listing.as_bytes()]), &Known::default());
     let Some(Outcome::Observed(Evidence::NtAuthStore(ntauth))) = outcome(&facts, Kind::NtAuthStore) else { panic!() };
     assert_eq!((ntauth.thumbprints.len(), ntauth.left_out), (1, 0));
@@ -280,29 +301,55 @@ fn stores_of_trust() {
 
 #[test]
 fn the_kdc_of_a_controller() {
-    let service = reg("[HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Services\\Kdc]\n\"Start\"=dword:00000004\n\"AllowNtAuthPolicyBypass\"=dword:00000002\n");
-    let system = reg("[HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Policies\\System]\n\"EnableLUA\"=dword:00000001\n");
+    let service = reg(
+        "[HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Services\\Kdc]\n\"Start\"=dword:00000004\n\"AllowNtAuthPolicyBypass\"=dword:00000002\n",
+    );
+    let system = reg(
+        "[HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Policies\\System]\n\"EnableLUA\"=dword:00000001\n",
+    );
     let facts = facts(&tree(&[&service, &system]), &Known::default());
     assert_eq!(facts.kdc_disabled, Some(true));
     let Some(Outcome::Observed(Evidence::KdcPolicy(policy))) = outcome(&facts, Kind::KdcPolicy) else { panic!() };
     assert_eq!((policy.allow_nt_auth_policy_bypass, policy.sam_ngc_key_roca_validation), (Some(2), None));
     assert_eq!(facts.found[0].files, [0, 1]);
-    assert_eq!(reason(&super::facts(&tree(&[&service]), &Known::default()), Kind::KdcPolicy), FailureReason::Incomplete);
-    assert_eq!(outcome(&super::facts(&tree(&[&system]), &Known::default()), Kind::KdcPolicy), None, "an endpoint's export");
+    assert_eq!(
+        reason(&super::facts(&tree(&[&service]), &Known::default()), Kind::KdcPolicy),
+        FailureReason::Incomplete
+    );
+    assert_eq!(
+        outcome(&super::facts(&tree(&[&system]), &Known::default()), Kind::KdcPolicy),
+        None,
+        "an endpoint's export"
+    );
 }
 
 #[test]
 fn registration_set_on_the_machine() {
-    let policy = reg("[HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\Windows\\WorkplaceJoin]\n\"BlockAADWorkplaceJoin\"=dword:00000001\n");
-    let scp = reg(&format!("[HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\CDJ\\AAD]\n\"TenantId\"=\"{TENANT}\"\n\"TenantName\"=\"corp.example\"\n"));
+    let policy = reg(
+        "[HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\Windows\\WorkplaceJoin]\n\"BlockAADWorkplaceJoin\"=dword:00000001\n",
+    );
+    let scp = reg(&format!(
+        "[HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\CDJ\\AAD]\n\"TenantId\"=\"{TENANT}\"\n\"TenantName\"=\"corp.example\"\n"
+    ));
     let facts = facts(&tree(&[&policy, &scp]), &Known::default());
-    let Some(Outcome::Observed(Evidence::DeviceRegistrationPolicy(found))) = outcome(&facts, Kind::DeviceRegistrationPolicy) else { panic!() };
+    let Some(Outcome::Observed(Evidence::DeviceRegistrationPolicy(found))) =
+        outcome(&facts, Kind::DeviceRegistrationPolicy)
+    else {
+        panic!()
+    };
     assert_eq!((found.block_workplace_join, found.auto_workplace_join), (Some(1), None));
-    assert_eq!((found.scp_tenant_id, found.scp_tenant_name.as_ref().unwrap().as_str()), (TENANT.parse().ok(), "corp.example"));
+    assert_eq!(
+        (found.scp_tenant_id, found.scp_tenant_name.as_ref().unwrap().as_str()),
+        (TENANT.parse().ok(), "corp.example")
+    );
     let mut tree = tree(&[&policy]);
     tree.add_absent(r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\CDJ\", 1);
     let facts = super::facts(&tree, &Known::default());
-    let Some(Outcome::Observed(Evidence::DeviceRegistrationPolicy(found))) = outcome(&facts, Kind::DeviceRegistrationPolicy) else { panic!() };
+    let Some(Outcome::Observed(Evidence::DeviceRegistrationPolicy(found))) =
+        outcome(&facts, Kind::DeviceRegistrationPolicy)
+    else {
+        panic!()
+    };
     assert_eq!(found.scp_tenant_id, None, "somebody looked, and it is not there");
 }
 
@@ -320,9 +367,11 @@ fn pins_by_user() {
         .found
         .iter()
         .filter_map(|found| match &found.outcome {
-            Outcome::Observed(Evidence::PinProvider(pin)) => {
-                Some((found.key.subject == Subject::User(ben.clone()), pin.logon_credentials_available, pin.convenience_pin))
-            }
+            Outcome::Observed(Evidence::PinProvider(pin)) => Some((
+                found.key.subject == Subject::User(ben.clone()),
+                pin.logon_credentials_available,
+                pin.convenience_pin,
+            )),
             _ => None,
         })
         .collect();
@@ -338,10 +387,19 @@ fn the_system_names_itself() {
         [HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Control\\ProductOptions]\n\"ProductType\"=\"LanmanNT\"\n";
     let system = |files: &[&[u8]]| facts(&tree(files), &Known::default()).system.map(|(system, _)| system);
     let found = system(&[&reg(version)]).unwrap();
-    assert_eq!((found.name.unwrap().as_str(), found.build, found.revision), ("Windows 11 Enterprise", 26100, Some(6725)));
+    assert_eq!(
+        (found.name.unwrap().as_str(), found.build, found.revision),
+        ("Windows 11 Enterprise", 26100, Some(6725))
+    );
     assert_eq!((found.release.unwrap().as_str(), found.edition.unwrap().as_str()), ("24H2", "Enterprise"));
-    assert_eq!((found.product_type, found.server_core, found.firmware), (Some(ProductType::Workstation), Some(false), None));
-    let server = version.replace("\"Client\"", "\"Server Core\"").replace("Windows 10", "Windows Server 2016").replace("26100", "14393");
+    assert_eq!(
+        (found.product_type, found.server_core, found.firmware),
+        (Some(ProductType::Workstation), Some(false), None)
+    );
+    let server = version
+        .replace("\"Client\"", "\"Server Core\"")
+        .replace("Windows 10", "Windows Server 2016")
+        .replace("26100", "14393");
     let found = system(&[&reg(&server)]).unwrap();
     assert_eq!((found.product_type, found.server_core), (None, Some(true)), "a server may be a domain controller");
     let found = system(&[&reg(&server), &reg(control)]).unwrap();
@@ -354,7 +412,7 @@ fn the_system_names_itself() {
 fn nothing_makes_it_panic() {
     use proptest::prelude::*;
     let line = r#"(\[-?HKEY_(LOCAL_MACHINE|USERS|CURRENT_USER)(\\[A-Za-z]{1,3}){0,3}\]?|"?[a-z\\"]{0,6}"?=(dword:|hex(\([0-9a-f]\))?:|"|-)[0-9a-f,\\ "]{0,12}|    [a-z ]{0,5}    REG_(SZ|DWORD)    \PC{0,6}|\PC{0,8})"#;
-    proptest!(|(head in "(Windows Registry Editor Version 5.00|REGEDIT4|HKEY_A)?", lines in proptest::collection::vec(line, 0..24))| {
+    proptest!(ProptestConfig::with_cases(64), |(head in "(Windows Registry Editor Version 5.00|REGEDIT4|HKEY_A)?", lines in proptest::collection::vec(line, 0..24))| {
         let text = format!("{head}\n{}", lines.join("\n"));
         if let Ok(export) = parse(text.as_bytes()) {
             let mut tree = Tree::default();

@@ -241,7 +241,11 @@ impl Tree {
 
 /// Names of the first level. A key may be known by what lies below it only, and then its name is folded.
 fn direct<'n>(nodes: &BTreeMap<String, &'n Node>) -> Vec<&'n str> {
-    nodes.iter().filter(|(path, _)| !path.is_empty() && !path.contains('\\')).map(|(_, node)| node.name.as_str()).collect()
+    nodes
+        .iter()
+        .filter(|(path, _)| !path.is_empty() && !path.contains('\\'))
+        .map(|(_, node)| node.name.as_str())
+        .collect()
 }
 
 /// The form under which paths and names are equal.
