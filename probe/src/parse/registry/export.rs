@@ -15,6 +15,9 @@ pub(super) const MAX_KEYS: usize = 50_000;
 /// Most values of one file.
 pub(super) const MAX_VALUES: usize = 200_000;
 
+/// Most places that one file covers; what lies beyond is as if it were not exported.
+const MAX_COVERED: usize = 4096;
+
 /// Longest path of a key, in bytes; Windows allows 255 characters per name and 512 levels, and nothing we read comes near.
 const MAX_PATH_BYTES: usize = 4096;
 
@@ -180,7 +183,7 @@ impl Reader {
         let folded = fold(path);
         let below = root.as_ref().is_some_and(|root| super::tree::is_within(&folded, root));
         if !below {
-            self.export.covered.push(Covered::Tree { path: path.to_owned(), cut_off: false });
+            self.cover(Covered::Tree { path: path.to_owned(), cut_off: false });
             *root = Some(folded);
         }
         self.skips = deleted;
@@ -249,10 +252,10 @@ impl Reader {
                 self.unreadable();
             }
         }
-        let keys = &self.export.keys;
+        let keys = std::mem::take(&mut self.export.keys);
         for (number, key) in keys.iter().enumerate() {
             if !key.values.is_empty() {
-                self.export.covered.push(Covered::Values { path: key.path.clone() });
+                self.cover(Covered::Values { path: key.path.clone() });
                 continue;
             }
             // Without values of its own a key is one of those that are listed below the one that was asked for, unless
@@ -264,10 +267,17 @@ impl Reader {
             let parent = key.path.rsplit_once('\\').map_or("", |(parent, _)| parent).to_owned();
             let listed = Covered::Children { path: parent };
             if self.export.covered.last() != Some(&listed) {
-                self.export.covered.push(listed);
+                self.cover(listed);
             }
         }
+        self.export.keys = keys;
         Ok(self.export)
+    }
+
+    fn cover(&mut self, covered: Covered) {
+        if self.export.covered.len() < MAX_COVERED {
+            self.export.covered.push(covered);
+        }
     }
 
     fn unreadable(&mut self) {

@@ -165,7 +165,7 @@ impl Reader<'_> {
         if let Some((name, _)) = chosen {
             let prefix = format!("{name}\\");
             let below = nodes.keys().filter_map(|path| path.strip_prefix(&prefix)?.split('\\').next()?.parse().ok());
-            all_users.extend(below.filter(Sid::is_account));
+            all_users.extend(below.filter(Sid::is_account).take(limits::USERS_PER_HOST));
         }
         let keys = std::iter::once(ObservationKey::host(Kind::DeviceMdmPolicy))
             .chain(all_users.into_iter().map(|sid| ObservationKey::user(Kind::UserMdmPolicy, sid)));
@@ -288,7 +288,8 @@ impl Reader<'_> {
             Look::Missing => Some(BTreeSet::new()),
             Look::CutOff | Look::NotCovered => None,
         };
-        users.extend(nodes.keys().filter_map(|path| path.parse::<Sid>().ok()).filter(Sid::is_account));
+        let shown = nodes.keys().filter_map(|path| path.parse::<Sid>().ok()).filter(Sid::is_account);
+        users.extend(shown.take(limits::USERS_PER_HOST));
         for sid in users {
             let folded = sid.as_str().to_lowercase();
             let found = PinProvider {

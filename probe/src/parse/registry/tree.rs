@@ -94,6 +94,9 @@ enum Place {
     Children(String),
 }
 
+/// Most users whose hives are read of one machine.
+const MAX_USERS: usize = 256;
+
 const CURRENT_USER: &str = "hkey_current_user";
 const USERS: &str = "hkey_users";
 
@@ -124,8 +127,7 @@ impl Tree {
                 Covered::Tree { path, cut_off } => {
                     let path = place(path)?;
                     // Keys come depth first, so what was cut off lies below the last of them or behind it.
-                    let within = export.keys.iter().rev().map(|key| place(&key.path));
-                    let last = within.filter_map(Result::ok).find(|key| is_within(key, &path));
+                    let last = cut_off.then(|| export.keys.last().map(|key| place(&key.path))).flatten().transpose()?;
                     Place::Tree { path, last, cut_off: *cut_off }
                 }
                 Covered::Values { path } => Place::Values(place(path)?),
@@ -220,6 +222,7 @@ impl Tree {
             .collect();
         users.sort();
         users.dedup();
+        users.truncate(MAX_USERS);
         users
     }
 
