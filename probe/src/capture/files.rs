@@ -7,8 +7,9 @@ use std::time::SystemTime;
 
 use super::CaptureError;
 
-/// Largest file of a capture, in bytes: a `dsregcmd /status` text has some 20 KiB.
-pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// Largest file of a capture, in bytes, before its kind is known: an export of a log or of a store of certificates has
+/// some MiB. Most kinds have a smaller bound ([`super::FileKind::max_bytes`]).
+pub(super) const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Most files read for one machine: a directory has one per user.
 pub(super) const MAX_FILES: usize = 4096;
@@ -82,7 +83,7 @@ pub(super) fn read(folder: &Path, path: &Path) -> Result<Content, CaptureError> 
     let file = File::open(&real).map_err(CaptureError::ReadFile)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(CaptureError::ReadFile)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(CaptureError::TooLarge);
+        return Err(CaptureError::TooLarge { most: MAX_FILE_BYTES });
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(CaptureError::Empty);

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use muster_evidence::{
-    CertificateStore, Context, DnsName, DomainController, Evidence, FailureReason, Forest, HostIdentity, HostName,
-    InventoryItem, InventoryPart, Kind, Observation, ObservationKey, OperatingSystem, Origin, Outcome, PrivateKey,
-    ProductType, Role, Sha256, Sid, Subject, Text, Timestamp, UserKeys, limits,
+    CertificateStore, Context, DnsName, DomainController, Evidence, FailureReason, FirmwareType, Forest, HostIdentity,
+    HostName, InventoryItem, InventoryPart, Kind, Observation, ObservationKey, OperatingSystem, Origin, Outcome,
+    PrivateKey, ProductType, Role, Sha256, Sid, Subject, Text, Timestamp, UserKeys, limits,
 };
 
 use super::files::{self, MAX_FILES, MAX_MACHINE_BYTES, is_for_people};
 use super::manifest::{self, Directory, Manifest, NamedFile};
+use super::outputs::Outputs;
 use super::recognise::recognise;
 use super::{CaptureError, CaptureProblem, CapturedMachine, CapturedUser, FileKind, MANIFEST};
 use crate::clock::timestamp;
 use crate::parse::certificate::Parsed;
 use crate::parse::dsregcmd::{self, Account, Facts, Status};
-use crate::parse::{key_credential, text};
+use crate::parse::registry::System;
+use crate::parse::{MAX_INPUT_BYTES, key_credential, text};
 use crate::source::dc_certificate::bundle::{self, Entry, FileBundle, Store, Trust};
 use crate::source::failure_reason;
 use crate::source::operating_system::parse as system;
@@ -67,6 +69,7 @@ struct Found {
     statuses: Vec<(Facts, Option<Sid>, Timestamp)>,
     systems: Vec<(OperatingSystem, Timestamp)>,
     tpms: Vec<(Outcome, Timestamp)>,
+    outputs: Outputs,
     certificates: FileBundle,
     /// When each certificate was last seen in a file.
     certificate_times: BTreeMap<Sha256, Timestamp>,
@@ -229,6 +232,7 @@ impl Loader<'_> {
                 context: None,
                 user: sid_in_name(&path),
                 taken_at: None,
+                channel: None,
             })
             .collect()
     }
@@ -238,14 +242,25 @@ impl Loader<'_> {
     }
 
     fn raw_file(&self, path: &Path, named: NamedFile) -> Result<RawFile, CaptureError> {
-        let content = files::read(self.folder, path)?;
+        let content = match files::read(self.folder, path) {
+            // An export of a log that found nothing says so, where it is known of which log.
+            Err(CaptureError::Empty) if named.channel.is_some() => files::Content { bytes: Vec::new(), modified: None },
+            content => content?,
+        };
+        let too_large = |most: u64| CaptureError::TooLarge { most };
+        let size = content.bytes.len() as u64;
         let kind = match (named.kind, recognise(&content.bytes)) {
             (Some(expected), Some(found)) if expected != found => {
                 return Err(CaptureError::WrongKind { expected, found });
             }
             (Some(kind), _) | (None, Some(kind)) => kind,
+            (None, None) if named.channel.is_some() => FileKind::Events,
+            (None, None) if size > MAX_INPUT_BYTES as u64 => return Err(too_large(MAX_INPUT_BYTES as u64)),
             (None, None) => return Err(CaptureError::Unrecognised),
         };
+        if size > kind.max_bytes() {
+            return Err(too_large(kind.max_bytes()));
+        }
         let modified = content.modified.map(timestamp);
         Ok(RawFile { path: path.to_owned(), kind, bytes: content.bytes, named, modified })
     }
@@ -337,6 +352,12 @@ impl Loader<'_> {
                 }
                 Taken::add(&mut found.keys_at, taken_at);
             }
+            kind => {
+                let problems = found.outputs.take(kind, &file.bytes, &file.named, &self.manifest, taken_at)?;
+                for problem in problems {
+                    self.problem(&file.path, CaptureError::Partly { problem });
+                }
+            }
         }
         Ok(())
     }
@@ -404,7 +425,7 @@ impl Loader<'_> {
         name
     }
 
-    fn assemble(&mut self, name: HostName, found: Found, times: Times) -> CapturedMachine {
+    fn assemble(&mut self, name: HostName, mut found: Found, times: Times) -> CapturedMachine {
         let Times { captured_at, stated_at } = times;
         let mut users: Vec<CapturedUser> = self.manifest.users.clone();
         let mut observations = Observations::default();
@@ -417,10 +438,12 @@ impl Loader<'_> {
         });
 
         let mut device_id = self.manifest.device_id;
+        let mut tenant = None;
         let mut unknown_users = 0;
         for (facts, user, at) in found.statuses {
             if let Outcome::Observed(Evidence::JoinState(join)) = &facts.join {
                 device_id = device_id.or(join.device_id);
+                tenant = tenant.or(join.tenant_id);
             }
             // A text taken by a service speaks of no user, unless the manifest says so.
             let user = user.or_else(|| (facts.context != Context::Service).then(Sid::unknown));
@@ -443,10 +466,26 @@ impl Loader<'_> {
             let outcome = Outcome::Observed(Evidence::KeyRegistration(registration));
             observations.add(ObservationKey::user(Kind::KeyRegistration, sid), outcome, stated_at);
         }
-        for (outcome, at) in found.tpms {
+        found.tpms.extend(found.outputs.tpms());
+        if let Some((outcome, at)) = one_tpm(found.tpms) {
             observations.add(ObservationKey::host(Kind::Tpm), outcome, at);
         }
-        if let Some((system, at)) = self.operating_system(found.systems, stated_at) {
+        found.outputs.state(&mut self.manifest, stated_at);
+        let known = users.iter().map(|user| user.sid.clone()).collect();
+        let told = found.outputs.tell(known, tenant);
+        for (kind, problem) in told.problems {
+            self.problem(self.folder, CaptureError::NotWhole { kind, problem });
+        }
+        for (key, outcome, at) in told.evidence {
+            if let Subject::User(sid) = &key.subject
+                && !users.iter().any(|known| known.sid == *sid)
+            {
+                users.push(CapturedUser { sid: sid.clone(), account: None });
+            }
+            observations.add(key, outcome, at);
+        }
+        self.statements(&mut users, &mut observations, stated_at);
+        if let Some((system, at)) = self.operating_system(found.systems, told.system, told.firmware, stated_at) {
             let evidence = Evidence::OperatingSystem(system);
             observations.add(ObservationKey::host(Kind::OperatingSystem), Outcome::Observed(evidence), at);
         }
@@ -462,7 +501,7 @@ impl Loader<'_> {
             users.truncate(limits::USERS_PER_HOST);
             observations.keep_users(&users);
         }
-        self.failures(captured_at, &mut observations);
+        self.failures(&roles, captured_at, &mut observations);
         let inventory = self.inventory(found.keys, found.keys_at.map_or(stated_at, |taken| taken.oldest));
         CapturedMachine {
             folder: self.folder.to_owned(),
@@ -488,10 +527,27 @@ impl Loader<'_> {
         self.manifest.forest.clone().or_else(|| directory.and_then(|directory| directory.forest.clone()))
     }
 
-    /// What `ver` said, completed by what only the manifest knows.
+    /// What the manifest states of sessions and of the clock.
+    fn statements(&mut self, users: &mut Vec<CapturedUser>, observations: &mut Observations, stated_at: Timestamp) {
+        for (sid, session) in std::mem::take(&mut self.manifest.sessions) {
+            if !users.iter().any(|known| known.sid == sid) {
+                users.push(CapturedUser { sid: sid.clone(), account: None });
+            }
+            let outcome = Outcome::Observed(Evidence::UserSession(session));
+            observations.add(ObservationKey::user(Kind::UserSession, sid), outcome, stated_at);
+        }
+        if let Some(clock) = self.manifest.clock.take() {
+            let outcome = Outcome::Observed(Evidence::Clock(clock));
+            observations.add(ObservationKey::host(Kind::Clock), outcome, stated_at);
+        }
+    }
+
+    /// What `ver` or the registry said, completed by each other and by what only the manifest knows.
     fn operating_system(
         &mut self,
         systems: Vec<(OperatingSystem, Timestamp)>,
+        registry: Option<(System, Timestamp)>,
+        firmware: Option<(FirmwareType, Timestamp)>,
         stated_at: Timestamp,
     ) -> Option<(OperatingSystem, Timestamp)> {
         let is_controller = self.manifest.domain_controller.is_some();
@@ -499,8 +555,13 @@ impl Loader<'_> {
         let version = declared.as_ref().and_then(|declared| declared.version);
         let newest = systems.into_iter().max_by_key(|(_, at)| *at);
         let stated = version.map(|version| (system::windows("Microsoft Windows", version), stated_at));
-        let Some((mut system, at)) = newest.or(stated) else {
-            if declared.is_some() {
+        let described = registry.as_ref().map(|(described, at)| {
+            let ((major, minor), build, revision) = (described.version, described.build, described.revision);
+            let version = system::WindowsVersion { major, minor, build, revision };
+            (system::windows("Microsoft Windows", version), *at)
+        });
+        let Some((mut system, mut at)) = newest.or(described).or(stated) else {
+            if declared.is_some() || firmware.is_some() {
                 let error = CaptureError::MissingKey {
                     key: "operating_system.version".to_owned(),
                     why: "no `windows-version` file tells it either",
@@ -509,12 +570,30 @@ impl Loader<'_> {
             }
             return None;
         };
+        // Of another build it would be what was installed before.
+        if let Some((described, described_at)) = registry.filter(|(described, _)| system.build == Some(described.build))
+        {
+            at = at.min(described_at);
+            system.name = described.name.unwrap_or(system.name);
+            system.revision = system.revision.or(described.revision);
+            system.edition = described.edition;
+            system.product_type = described.product_type;
+            system.server_core = described.server_core;
+            system.release = described.release;
+            system.firmware = described.firmware;
+        }
+        if let Some((firmware, firmware_at)) = firmware {
+            at = at.min(firmware_at);
+            system.firmware = Some(firmware);
+        }
         let declared = declared.unwrap_or_default();
         system.name = declared.name.unwrap_or(system.name);
-        system.edition = declared.edition;
+        system.edition = declared.edition.or(system.edition);
+        system.firmware = declared.firmware.or(system.firmware);
         // Windows itself has no other type on a domain controller.
-        system.product_type = declared.product_type.or(is_controller.then_some(ProductType::DomainController));
-        system.server_core = declared.server_core;
+        let of_role = is_controller.then_some(ProductType::DomainController);
+        system.product_type = declared.product_type.or(of_role).or(system.product_type);
+        system.server_core = declared.server_core.or(system.server_core);
         Some((system, at))
     }
 
@@ -576,11 +655,14 @@ impl Loader<'_> {
     }
 
     /// A failed observation for each file that failed, where no other file told the same.
-    fn failures(&self, captured_at: Timestamp, observations: &mut Observations) {
+    fn failures(&self, roles: &[Role], captured_at: Timestamp, observations: &mut Observations) {
         for failed in &self.failed {
             let outcome = || crate::source::failed(failed.reason, &failed.detail);
+            let is_controller = roles.contains(&Role::DomainController);
             let of_user: &[Kind] = match failed.kind {
                 FileKind::Dsregcmd => &[Kind::Prt, Kind::Ngc, Kind::NgcPrerequisites],
+                FileKind::Events => &[Kind::ProvisioningEvent],
+                FileKind::Registry => &[Kind::UserPolicy],
                 _ => &[],
             };
             let of_host = match failed.kind {
@@ -590,6 +672,20 @@ impl Loader<'_> {
                 FileKind::Certificates => Some(Kind::CertificateListing),
                 // An inventory without it is not complete, which says the same.
                 FileKind::KeyCredentials => None,
+                // What a file of many things would have told is not known; of each sort of machine it is above all this.
+                FileKind::Events | FileKind::EventLog if is_controller => Some(Kind::KdcEvents),
+                FileKind::Events | FileKind::EventLog => Some(Kind::DeviceEvents),
+                FileKind::Registry if is_controller => Some(Kind::KdcPolicy),
+                FileKind::Registry if failed.user.is_some() => None,
+                FileKind::Registry => Some(Kind::ComputerPolicy),
+                FileKind::TpmProperties => Some(Kind::Tpm),
+                // Without it the firmware is not known, which is what the system then says.
+                FileKind::FirmwareType => None,
+                FileKind::DcLocator => Some(Kind::DcLocator),
+                FileKind::KdcService => Some(Kind::KdcService),
+                FileKind::KdcLoad => Some(Kind::KdcLoad),
+                FileKind::Replication => Some(Kind::Replication),
+                FileKind::SyncScheduler => Some(Kind::SyncScheduler),
             };
             let of_user =
                 failed.user.iter().flat_map(|sid| of_user.iter().map(|kind| ObservationKey::user(*kind, sid.clone())));
@@ -678,6 +774,31 @@ impl Loader<'_> {
             })
             .collect()
     }
+}
+
+/// The TPM out of what several files say of it: the newest, completed by what only others tell. A file that says there is
+/// none counts like any other.
+fn one_tpm(mut found: Vec<(Outcome, Timestamp)>) -> Option<(Outcome, Timestamp)> {
+    found.sort_by_key(|(_, at)| *at);
+    let (mut outcome, mut at) = found.pop()?;
+    let Outcome::Observed(Evidence::Tpm(tpm)) = &mut outcome else { return Some((outcome, at)) };
+    for (other, other_at) in found.into_iter().rev() {
+        let Outcome::Observed(Evidence::Tpm(other)) = other else { continue };
+        if other.version == tpm.version {
+            at = at.min(other_at);
+            tpm.manufacturer = tpm.manufacturer.take().or(other.manufacturer);
+            tpm.firmware = tpm.firmware.take().or(other.firmware);
+            tpm.lockout = tpm.lockout.or(other.lockout);
+            tpm.ek_certificates = tpm.ek_certificates.or(other.ek_certificates);
+            tpm.fips_mode = tpm.fips_mode.or(other.fips_mode);
+            tpm.readiness = match (tpm.readiness, other.readiness) {
+                // The one that says what is missing says more.
+                (Some(readiness), Some(exact)) if readiness.missing.is_none() && exact.missing.is_some() => Some(exact),
+                (readiness, other) => readiness.or(other),
+            };
+        }
+    }
+    Some((outcome, at))
 }
 
 /// Observations by key; of two with the same key the newer stays, and a fact before a gap of the same time.

@@ -12,6 +12,8 @@
 //!     dsregcmd.txt           raw outputs, known by the manifest or by their content
 //!     ver.txt
 //!     tpmtool.txt
+//!     events.xml
+//!     policy.reg
 //!   dc1/
 //!     capture.toml
 //!     certificates/dc1.crt
@@ -23,6 +25,7 @@
 mod files;
 mod machine;
 mod manifest;
+mod outputs;
 mod problem;
 mod recognise;
 mod table;
@@ -95,7 +98,7 @@ impl CapturedMachine {
 /// Reads a folder of captures. `now` bounds which times in key credentials are believed; certificate chains are verified
 /// as of the time they were taken.
 ///
-/// Blocks; at most [`MAX_MACHINES`] machines of at most 4,096 files, 1 MiB each and 64 MiB together.
+/// Blocks; at most [`MAX_MACHINES`] machines of at most 4,096 files, 16 MiB each and 64 MiB together.
 pub fn load(dir: &Path, now: Timestamp) -> CaptureSet {
     let mut set = CaptureSet::default();
     let folders = match machine_folders(dir, &mut set.problems) {

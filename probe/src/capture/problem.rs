@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{MAX_FILE_BYTES, MAX_FILES, MAX_MACHINE_BYTES};
+use muster_evidence::Kind;
+
+use super::files::{MAX_FILES, MAX_MACHINE_BYTES};
 use super::{FileKind, MANIFEST, MAX_MACHINES};
 
 /// One thing wrong with a capture, and where.
@@ -56,8 +58,11 @@ pub enum CaptureError {
     #[error("the file is empty")]
     Empty,
     /// The file exceeds the bound.
-    #[error("the file has more than {MAX_FILE_BYTES} bytes")]
-    TooLarge,
+    #[error("the file has more than {most} bytes")]
+    TooLarge {
+        /// The bound.
+        most: u64,
+    },
     /// The folder holds too many files.
     #[error("the folder holds {found} files (only the first {MAX_FILES} are read)")]
     TooManyFiles {
@@ -165,6 +170,14 @@ pub enum CaptureError {
     TooManyUsers {
         /// How many.
         found: usize,
+    },
+    /// Two parts of one kind of evidence do not fit together, or one of them is missing.
+    #[error("no `{kind}` evidence: {problem}")]
+    NotWhole {
+        /// The kind of evidence.
+        kind: Kind,
+        /// What is missing.
+        problem: String,
     },
     /// The directory's inventory was called complete and is not.
     #[error("`directory.complete` is set, and {files} of its files were not read: it is taken as incomplete")]

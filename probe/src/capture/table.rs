@@ -82,6 +82,16 @@ impl<'a> Reader<'a> {
         flag
     }
 
+    /// A whole number.
+    pub(super) fn number(&mut self, key: &'static str) -> Option<i32> {
+        let value = self.value(key)?;
+        let number = value.as_integer().and_then(|number| i32::try_from(number).ok());
+        if number.is_none() {
+            self.invalid(key, format!("expected a whole number, found {}", value.type_str()));
+        }
+        number
+    }
+
     /// A list of texts; empty without the key.
     pub(super) fn texts(&mut self, key: &'static str) -> Vec<String> {
         let Some(value) = self.value(key) else { return Vec::new() };

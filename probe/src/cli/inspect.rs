@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::exit::{DATA, Ended, Failed, NO_INPUT, USAGE, chain};
-use crate::parse::{self, InputKind, MAX_INPUT_BYTES};
+use crate::parse::{self, InputKind};
 
 /// The word that asks to find the kind out.
 const AUTO: &str = "auto";
@@ -92,9 +92,19 @@ fn recognise(bytes: &[u8]) -> Option<InputKind> {
     // Certificates first: their marks are the surest. Each parser refuses what is not its own.
     let surest_first = [
         InputKind::Certificate,
+        InputKind::Events,
+        InputKind::Registry,
         InputKind::Dsregcmd,
         InputKind::Tpmtool,
+        InputKind::TpmProperties,
+        InputKind::SyncScheduler,
+        InputKind::KdcLoad,
+        InputKind::Replication,
+        InputKind::KdcService,
+        InputKind::EventLog,
+        InputKind::DcLocator,
         InputKind::WindowsVersion,
+        InputKind::FirmwareType,
         InputKind::KeyCredential,
     ];
     surest_first.into_iter().find(|kind| {
@@ -111,7 +121,7 @@ fn recognise(bytes: &[u8]) -> Option<InputKind> {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     // One byte more than the bound, so that the parser says that there is too much.
-    let most = MAX_INPUT_BYTES as u64 + 1;
+    let most = InputKind::ALL.iter().map(|kind| kind.max_bytes()).max().unwrap_or_default() as u64 + 1;
     let mut bytes = Vec::new();
     if path == Path::new("-") {
         io::stdin().lock().take(most).read_to_end(&mut bytes)?;

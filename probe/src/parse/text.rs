@@ -11,7 +11,7 @@ mod code_page;
 use encoding_rs::{UTF_16BE, UTF_16LE};
 use serde::{Serialize, Serializer};
 
-use super::{ParseError, check_size};
+use super::{MAX_INPUT_BYTES, ParseError, check_size_within};
 
 pub use code_page::CodePage;
 
@@ -70,7 +70,16 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, ParseError> {
 /// Decodes a text of at most [`super::MAX_INPUT_BYTES`]. `console` is the code page it was written in, where that is
 /// known; a text that shows itself as Unicode is read as such all the same.
 pub fn decode_from(bytes: &[u8], console: Option<CodePage>) -> Result<Decoded, ParseError> {
-    check_size(bytes)?;
+    decode_bounded(bytes, console, MAX_INPUT_BYTES)
+}
+
+/// Decodes a text of at most that many bytes, from a console whose code page nobody told.
+pub fn decode_within(bytes: &[u8], most: usize) -> Result<Decoded, ParseError> {
+    decode_bounded(bytes, None, most)
+}
+
+fn decode_bounded(bytes: &[u8], console: Option<CodePage>, most: usize) -> Result<Decoded, ParseError> {
+    check_size_within(bytes, most)?;
     if let Some(rest) = bytes.strip_prefix(b"\xEF\xBB\xBF") {
         let text = String::from_utf8_lossy(rest);
         let replaced = matches!(text, std::borrow::Cow::Owned(_));
@@ -193,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_bound_is_named() {
-        let error = decode(&vec![b'a'; super::super::MAX_INPUT_BYTES + 1]).unwrap_err();
+        let error = decode(&vec![b'a'; MAX_INPUT_BYTES + 1]).unwrap_err();
         assert_eq!(error.to_string(), "input has 1048577 bytes (at most 1048576 are read)");
     }
 }

@@ -30,16 +30,35 @@ fn parse_as_everything(bytes: &[u8]) {
     }
 }
 
+/// The names of the fuzz targets, out of their package; empty where this package was taken out of the repository without
+/// it.
+fn targets() -> Vec<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/Cargo.toml");
+    let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
+    let package: toml::Table = text.parse().unwrap();
+    let bins = package["bin"].as_array().unwrap();
+    bins.iter().map(|bin| bin["name"].as_str().unwrap().to_owned()).collect()
+}
+
 /// Every fixture and every seed of the fuzz targets.
 fn seeds() -> Vec<(String, Vec<u8>)> {
-    let mut folders = vec!["fixtures/dsregcmd", "fixtures/certificate", "fixtures/key-credential"];
-    // The fuzz package lies beside this one in the repository, and is not needed to build anything.
-    folders.extend(
-        ["../fuzz/corpus/dsregcmd", "../fuzz/corpus/certificate", "../fuzz/corpus/key_credential"]
-            .into_iter()
-            .filter(|folder| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).is_dir()),
-    );
-    folders.into_iter().flat_map(files).map(|path| (name(&path), fs::read(&path).unwrap())).collect()
+    let fixtures = ["fixtures/dsregcmd", "fixtures/certificate", "fixtures/key-credential"].map(str::to_owned);
+    // A target without seeds fails here, and so does one whose name is misspelt.
+    let corpora = targets().into_iter().map(|target| format!("../fuzz/corpus/{target}"));
+    let folders = fixtures.into_iter().chain(corpora);
+    folders.flat_map(|folder| files(&folder)).map(|path| (name(&path), fs::read(&path).unwrap())).collect()
+}
+
+#[test]
+fn every_fuzz_target_has_a_source_and_every_source_is_a_target() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/fuzz_targets");
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut sources: Vec<String> =
+        entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    let mut targets = targets();
+    sources.sort();
+    targets.sort();
+    assert_eq!(targets, sources);
 }
 
 #[test]
@@ -61,10 +80,10 @@ fn every_seed_is_answered_however_short_it_is_cut() {
 
 #[test]
 fn what_exceeds_the_bound_is_refused_by_every_parser() {
-    let bytes = vec![b'0'; MAX_INPUT_BYTES + 1];
     for &kind in InputKind::ALL {
-        let error = inspect_at(kind, &bytes, now()).unwrap_err();
-        assert_eq!(error, ParseError::TooLarge { found: MAX_INPUT_BYTES + 1 }, "{kind}");
+        let (most, found) = (kind.max_bytes(), kind.max_bytes() + 1);
+        let error = inspect_at(kind, &vec![b'0'; found], now()).unwrap_err();
+        assert_eq!(error, ParseError::TooLarge { found, most }, "{kind}");
     }
 }
 
@@ -80,6 +99,18 @@ fn the_largest_inputs_are_answered_in_time() {
         repeat("msDS-KeyCredentialLink: B:0::x\n a\n"),
         repeat("B:828:00"),
         repeat("0"),
+        repeat("<Event>"),
+        repeat("<Event><!--"),
+        repeat("<Event x='"),
+        repeat("TPM2_PT_PERMANENT:\n"),
+        repeat("A : 1\n"),
+        repeat("[{\"A\":"),
+        repeat("nltest /dsgetdc:a\n"),
+        repeat("a: \\\\b\n"),
+        [b"REGEDIT4\n".to_vec(), repeat("[HKEY_A]\n[HKEY_B]\n")].concat()[..MAX_INPUT_BYTES].to_vec(),
+        [b"REGEDIT4\n[HKEY_A]\n".to_vec(), repeat("\"a\"=hex:\\\n")].concat()[..MAX_INPUT_BYTES].to_vec(),
+        [b"REGEDIT4\n[HKEY_USERS]\n".to_vec(), repeat("[HKEY_USERS\\S-1-5-21-1-2-3-4]\n")].concat()[..MAX_INPUT_BYTES].to_vec(),
+        [b"showrepl_COLUMNS,Destination DSA,Naming Context,Source DSA,Number of Failures,Last Success Time,Last Failure Status\n".to_vec(), repeat("showrepl_INFO,a,b,c,0,0,0\n")].concat()[..MAX_INPUT_BYTES].to_vec(),
         vec![0x30; MAX_INPUT_BYTES],
         vec![0xFF; MAX_INPUT_BYTES],
         vec![0; MAX_INPUT_BYTES],
