@@ -190,7 +190,12 @@ fn read(text: &str) -> Result<Vec<Output>, InvalidStatus> {
 }
 
 fn printable(line: &str, characters: usize) -> String {
-    let line = without_credentials(line);
+    // Looking for credentials costs the square of a line's length where it is nothing but addresses.
+    let mut end = line.len().min(MAX_VALUE_BYTES);
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    let line = without_credentials(&line[..end]);
     line.chars().take(characters).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -361,11 +366,11 @@ impl Reader {
                     field.value.push(' ');
                 }
                 field.value.push_str(line);
-                if let Cow::Owned(clean) = without_credentials(&field.value) {
-                    field.value = clean;
-                }
                 if field.value.len() > MAX_VALUE_BYTES {
                     return Err(InvalidStatus::TooMuch { what: "bytes in one value", limit: MAX_VALUE_BYTES });
+                }
+                if let Cow::Owned(clean) = without_credentials(&field.value) {
+                    field.value = clean;
                 }
             }
             self.cut = is_cut;
@@ -739,6 +744,9 @@ mod tests {
             let error = parse(&format!("{DEVICE_STATE}{text}")).unwrap_err();
             assert!(matches!(error, InvalidStatus::TooMuch { what: found, .. } if found == what), "{error}");
         }
+        // Nothing is looked at beyond the bounds, whatever a line is made of.
+        let addresses = format!("{DEVICE_STATE}{}", "http://a:b@".repeat(90_000));
+        assert!(parse(&addresses).unwrap().sections[0].unparsed[0].len() <= 256);
         let stray = parse(&format!("{DEVICE_STATE}{}", "stray\n".repeat(1000))).unwrap();
         assert_eq!(stray.sections[0].unparsed.len(), MAX_UNPARSED);
     }
