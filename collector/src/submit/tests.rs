@@ -601,17 +601,19 @@ async fn a_change_is_written_once_and_so_is_the_recovery() {
     let mut pc = harbour_pc();
     pc.observations.retain(|key, _| !key.kind.is_of_user());
     lab.take(&mut pc).await;
-    assert_eq!(lab.transitions(pc.name()).await, [""; 0], "a first verdict that is well is no news");
+    let mut told = lab.transitions(pc.name()).await;
+    // What this machine never tells is news of another kind.
+    told.retain(|line| !line.ends_with(":  > unknown"));
+    assert_eq!(told, [""; 0], "a first verdict that is well is no news");
     let standing_since = lab.clock.now();
     for version in [TpmVersion::V1_2, TpmVersion::V1_2, TpmVersion::V2_0, TpmVersion::V2_0] {
         lab.clock.advance_ms(60_000);
         pc.put(Evidence::Tpm(tpm(version)));
         lab.take(&mut pc).await;
     }
-    assert_eq!(
-        lab.transitions(pc.name()).await,
-        ["host tpm.version: ready > advisory", "host tpm.version: advisory > ready"]
-    );
+    let mut told = lab.transitions(pc.name()).await;
+    told.retain(|line| line.contains(" tpm.version:"));
+    assert_eq!(told, ["host tpm.version: ready > advisory", "host tpm.version: advisory > ready"]);
     let verdicts = lab.record(pc.name()).await.unwrap().verdicts.verdicts;
     let since = |check: &str| {
         let mut own = verdicts.iter().filter_map(|own| own.verdict.as_ref()).filter(|own| own.check == check);
