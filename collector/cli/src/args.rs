@@ -135,7 +135,7 @@ pub(crate) enum Command {
         /// Its forest.
         #[arg(long, default_value = "", hide_default_value = true)]
         forest: String,
-        /// Shows checks that do not apply as well.
+        /// Shows checks that do not apply as well, and in full what follows from another finding.
         #[arg(long)]
         all: bool,
         /// Shows the evidence in full.

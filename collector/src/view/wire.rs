@@ -257,10 +257,10 @@ pub(super) fn organisation(snapshot: &Snapshot) -> v1::GetOrganisationResponse {
 
 #[cfg(test)]
 mod tests {
-    use muster_evidence::{Evidence, TpmVersion};
+    use muster_evidence::{Context, Kind, ObservationKey, Outcome};
 
     use super::*;
-    use crate::fixture::{Lab, Machine, tpm};
+    use crate::fixture::{Lab, Machine};
 
     #[tokio::test]
     async fn a_reason_of_one_site_names_it() {
@@ -271,11 +271,11 @@ mod tests {
             ("pc-3", "Depot", 1103, None),
         ] {
             let mut machine = Machine::endpoint(name, site, user);
-            machine.put(Evidence::Tpm(tpm(TpmVersion::V1_2)));
+            machine.outcome(ObservationKey::host(Kind::JoinState), Outcome::Absent, Context::Service);
             lab.take(&mut machine).await;
             let snapshot = lab.core.publish_now().await.unwrap();
             let all = organisation(&snapshot);
-            let found = all.top_reasons.iter().find(|reason| reason.check == "tpm.version").unwrap();
+            let found = all.top_reasons.iter().find(|reason| reason.check == "join.type").unwrap();
             assert_eq!(found.site.as_ref().map(|site| site.name.as_str()), expected, "after {name}: {found:?}");
         }
     }

@@ -90,7 +90,7 @@ async fn every_page_says_what_the_api_says() {
     for (path, said) in [
         (
             "/".to_owned(),
-            &["Which sites can roll out key trust?", "Harbour", "What unlocks the most users", "tpm.version"][..],
+            &["Which sites can roll out key trust?", "Harbour", "What unlocks the most users", "join.device-key"][..],
         ),
         (
             "/site?name=harbour&forest=corp.example".to_owned(),
@@ -100,7 +100,7 @@ async fn every_page_says_what_the_api_says() {
         ("/hosts?name=PC-1".to_owned(), &["1 host matches", "pc-1.corp.example"]),
         (
             "/host?name=pc-2".to_owned(),
-            &["pc-2.corp.example", "tpm.version", "advisory", "Remedy:", "Source:", "What it says"],
+            &["pc-2.corp.example", "tpm.version", "advisory", "Why it matters:", "Remedy:", "Source:", "What it says"],
         ),
         (format!("/user?sid={user}"), &[user.as_str(), "On pc-2.corp.example", "Keys in the directory"]),
         ("/check?id=tpm.version".to_owned(), &["How to fix", "Threshold"]),
