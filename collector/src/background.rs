@@ -71,6 +71,7 @@ impl Core {
             }
             if looked_for_vanished.elapsed() >= VANISHED {
                 self.forget_vanished().await;
+                self.expire_people().await;
                 looked_for_vanished = Instant::now();
             }
             if checkpointed.elapsed() >= CHECKPOINT {

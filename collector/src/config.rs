@@ -36,6 +36,8 @@ pub struct Config {
     pub inventory_file: Option<PathBuf>,
     /// The text that becomes revision 1 of the policy where the store has none.
     pub policy_file: Option<PathBuf>,
+    /// By which key names of people are replaced; `None`: they are stored as reported.
+    pub names: Option<NamesConfig>,
     /// How logs are written.
     pub log: LogConfig,
     /// Where telemetry is exported to; `None`: nowhere, unless the environment says so.
@@ -188,6 +190,15 @@ pub struct ConnectionLimits {
     pub connection_age: Duration,
 }
 
+/// The files of the keys that names of people are replaced by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamesConfig {
+    /// The present key.
+    pub key: PathBuf,
+    /// The one before it.
+    pub previous: Option<PathBuf>,
+}
+
 /// How logs are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -272,6 +283,8 @@ pub const KEYS: &[KeyDoc] = keys! {
     "default_forest", "DNS name", "none", "Forest of hosts that do not name one.";
     "inventory_file", "path", "none", "TOML file that names the domain controllers and counts the endpoints expected in each site, and gives a site to hosts that name none. Without it coverage is unknown.";
     "policy_file", "path", "none", "TOML file that becomes revision 1 of the policy where the store has none.";
+    "names.key", "path", "none", "File with 32 bytes as hexadecimal digits (`openssl rand -hex 32`). With it user principal names are replaced by `hmac-sha256:KEY:HASH` before anything is stored; without it they are stored as probes report them, which by default they do not. Takes effect with a start.";
+    "names.previous_key", "path", "none", "The key before `names.key`. What was stored under it is asked for again and replaced as probes report; what never reports again keeps its earlier hash. Leave it out once everything has reported.";
     "telemetry.otlp", "URL", "none", "Where metrics and traces are sent by OTLP over gRPC: `https://host:4317`, or `http://` on this machine. Without it nothing is sent, unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set.";
     "telemetry.otlp_ca", "path", "none", "PEM certificates of the CAs that issue the receiver's certificate; needed with `https://`.";
     "telemetry.headers", "list of texts", "`[]`", "Sent with every message, each as `name=value`. They are secrets and never printed.";
@@ -346,6 +359,14 @@ impl Config {
         let default_forest = s.parsed("default_forest");
         let inventory_file = s.path("inventory_file").map(at);
         let policy_file = s.path("policy_file").map(at);
+        let names = s.section("names", |s| {
+            let previous = s.path("previous_key").map(at);
+            let key = s.path("key").map(at);
+            if key.is_none() && previous.is_some() {
+                s.missing("key", "the key that names are replaced by from now on");
+            }
+            key.map(|key| NamesConfig { key, previous })
+        });
         let log = s.section("log", |s| LogConfig {
             json: one_of(s, "format", &["text", "json"]).as_deref() == Some("json"),
             filter: s.string("filter").unwrap_or_else(|| "info".to_owned()),
@@ -378,6 +399,7 @@ impl Config {
             default_forest,
             inventory_file,
             policy_file,
+            names,
             log,
             telemetry,
             crl,

@@ -27,6 +27,8 @@ mod log_limit;
 pub mod maintain;
 pub mod merge;
 pub mod meters;
+pub mod names;
+mod person;
 pub mod pki;
 pub mod policy_state;
 mod publish;

@@ -16,6 +16,8 @@ use muster_proto::convert::{
 use muster_proto::v1;
 use muster_readiness::LONGEST_SHARED_DAYS;
 
+use crate::names::{NameKeys, may_name};
+use crate::person::KEPT_DAYS;
 use crate::sites::Sites;
 use crate::table::{MOST_AHEAD_MS, site_to_wire, user_sight};
 
@@ -45,6 +47,8 @@ pub struct Arrival<'a> {
     pub relay: Option<&'a HostName>,
     /// Where hosts belong.
     pub sites: &'a Sites,
+    /// What names of people were replaced by.
+    pub names: Option<&'a NameKeys>,
     /// The certificate of the reporting probe, and whether TLS proved it.
     pub certificate: Option<(&'a ClientCertificate, bool)>,
     /// When it arrived.
@@ -180,6 +184,13 @@ enum TooMany {
     Users { most: usize },
     #[error("host has {most} observations already (at most {most} are allowed)")]
     Observations { most: usize },
+}
+
+/// Says that an observation of a user is from before anything is kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is of {seen}, and what is told of people is kept for {KEPT_DAYS} days")]
+struct TooOld {
+    seen: Timestamp,
 }
 
 /// Merges a report that is neither superseded nor a rival's.
@@ -377,7 +388,12 @@ struct Merging<'a> {
 impl Merging<'_> {
     fn take(&mut self, observation: &IncomingObservation) {
         let key = &observation.key;
-        let index = v1::ObservationIndex {
+        if let Err(error) = self.is_recent(observation) {
+            self.refusals.push(Refusal::observation(key, &error));
+            return;
+        }
+        let names = key.known().filter(|known| may_name(known.kind)).and(self.arrival.names);
+        let mut index = v1::ObservationIndex {
             key: Some(key.to_wire()),
             digest: observation.digest.0.to_vec(),
             observed_at_ms: observation.observed_at.unix_ms(),
@@ -386,13 +402,17 @@ impl Merging<'_> {
             arrived_at_ms: self.arrival.now.unix_ms(),
             reporter: self.reporter.to_owned(),
             moving: observation.moving,
+            names_key: names.map(|names| names.id().to_owned()).unwrap_or_default(),
         };
         match self.kept.get(key) {
             Some(kept) if self.is_newer(kept, observation) => {
                 self.passed_over = true;
                 return;
             }
-            Some(kept) if kept.digest == index.digest => {
+            Some(kept)
+                if kept.digest == index.digest && !names.is_some_and(|names| names.replaces(&kept.names_key)) =>
+            {
+                index.names_key.clone_from(&kept.names_key);
                 self.kept.insert(key.clone(), index);
                 return;
             }
@@ -417,6 +437,15 @@ impl Merging<'_> {
         }
         self.put.push((key.clone(), body.clone()));
         self.kept.insert(key.clone(), index);
+    }
+
+    /// Refuses what is older than anything is kept about people.
+    fn is_recent(&self, observation: &IncomingObservation) -> Result<(), TooOld> {
+        let since = self.arrival.now.plus_days(-KEPT_DAYS);
+        match observation.key.subject {
+            Subject::User(_) if observation.observed_at < since => Err(TooOld { seen: observation.observed_at }),
+            Subject::User(_) | Subject::Host | Subject::Certificate(_) => Ok(()),
+        }
     }
 
     /// Whether what is kept is newer than an observation that must be ordered by its time.

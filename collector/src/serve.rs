@@ -27,6 +27,7 @@ use crate::core::{Core, StartError};
 use crate::ingest;
 use crate::listeners::{Listeners, ListenersError};
 use crate::maintain;
+use crate::names::{InvalidNameKey, NameKeys};
 use crate::reload::{Reloader, reload_on_signal};
 use crate::settings::Settings;
 use crate::sites::{InvalidInventory, Sites};
@@ -77,6 +78,9 @@ pub enum ServeError {
         #[source]
         cause: InvalidInventory,
     },
+    /// Names of people cannot be replaced.
+    #[error(transparent)]
+    Names(#[from] InvalidNameKey),
     /// The listeners cannot be opened.
     #[error(transparent)]
     Listeners(#[from] ListenersError),
@@ -220,6 +224,7 @@ impl Collector {
         stop: CancellationToken,
     ) -> Result<Self, ServeError> {
         let sites = inventory(config.inventory_file.as_deref())?;
+        let names = config.names.as_ref().map(|own| NameKeys::read(&own.key, own.previous.as_deref())).transpose()?;
         let policy_text = config.policy_file.as_deref().map(read).transpose()?;
         // Sockets first: an address in use is told before minutes are spent on loading.
         let mut listeners = Listeners::open(&config, &clock).await?;
@@ -240,6 +245,7 @@ impl Collector {
             grants: config.grants.clone(),
             sites,
             rebuilding: opened.rebuilding.is_some(),
+            names,
             ..Settings::default()
         };
         let progress = |hosts: u64| info!(hosts, "loading");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use muster_evidence::{Forest, HostName, HostPattern, Role, Sha256};
 
+use crate::names::NameKeys;
 use crate::sites::Sites;
 
 /// Everything the core is told at start.
@@ -22,6 +23,8 @@ pub struct Settings {
     pub sites: Sites,
     /// How much is taken at a time.
     pub bounds: Bounds,
+    /// What names of people are replaced by before anything is stored; `None`: nothing.
+    pub names: Option<NameKeys>,
     /// Whether the store took the place of a damaged one, so that what it holds is not how things stand.
     pub rebuilding: bool,
 }

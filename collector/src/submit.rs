@@ -148,7 +148,11 @@ impl Core {
         message: v1::ReportRequest,
         news: &OnceLock<News>,
     ) -> Result<v1::ReportResponse, Refused> {
-        let admitted = self.admit(peer, read_report(message)?)?;
+        let mut report = read_report(message)?;
+        if let Some(names) = &self.settings().names {
+            names.hide(&mut report);
+        }
+        let admitted = self.admit(peer, report)?;
         tracing::Span::current().record("host", tracing::field::display(&admitted.host.name));
         self.tell_refusals(&admitted, &admitted.refusals);
         let _lane = self.lane(&admitted.host.name).await;
@@ -284,6 +288,7 @@ impl Core {
             relay: admitted.relay.as_ref(),
             certificate: admitted.certificate.as_ref().map(|(certificate, proved)| (certificate, *proved)),
             sites: &self.settings().sites,
+            names: self.settings().names.as_ref(),
             now: admitted.now,
             silence_ms: i64::try_from(cadence.as_millis()).unwrap_or(i64::MAX).saturating_mul(SILENT_CADENCES),
         }

@@ -71,6 +71,8 @@ pub struct Config {
     pub intermediates: Vec<PathBuf>,
     /// A folder with raw outputs of other machines.
     pub captures: Option<PathBuf>,
+    /// Whether names of people are reported, beside their SIDs.
+    pub report_user_names: bool,
     /// Names of sources that are not run.
     pub sources_disabled: BTreeSet<&'static str>,
     /// When to report.
@@ -179,6 +181,7 @@ impl Default for Config {
             anchors: Vec::new(),
             intermediates: Vec::new(),
             captures: None,
+            report_user_names: false,
             sources_disabled: BTreeSet::new(),
             report: ReportTimes {
                 interval: Duration::from_mins(15),

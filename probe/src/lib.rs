@@ -12,6 +12,7 @@ pub mod collect;
 pub mod config;
 pub mod judge_local;
 pub mod machine;
+pub mod names;
 pub mod outbox;
 pub mod parse;
 pub mod report;

@@ -10,6 +10,7 @@ use muster_proto::convert::{Digest, WireKey, fit, report_to_wire, strip_bodies};
 use muster_proto::v1;
 
 use crate::machine::Machine;
+use crate::names;
 use crate::outbox::Outbox;
 
 /// Room in a report for what is told of the certificate when it is sent: three times and a text of 256 bytes.
@@ -22,6 +23,8 @@ pub struct Reporter {
     pub version: Text,
     /// Kinds of evidence the collector accepts, by number; `None` before its first answer.
     pub accepted_kinds: Option<Vec<u32>>,
+    /// Whether names of people are reported.
+    pub user_names: bool,
     /// Machines whose reports are superseded for another reason than a state of ours that was rolled back.
     superseded: BTreeSet<HostName>,
 }
@@ -93,7 +96,12 @@ impl Prepared {
 impl Reporter {
     /// The reporter that this build is.
     pub fn new() -> Self {
-        Self { version: Text::cut(env!("CARGO_PKG_VERSION")), accepted_kinds: None, superseded: BTreeSet::new() }
+        Self {
+            version: Text::cut(env!("CARGO_PKG_VERSION")),
+            accepted_kinds: None,
+            user_names: false,
+            superseded: BTreeSet::new(),
+        }
     }
 
     /// Puts the report about a machine together under that number.
@@ -117,6 +125,11 @@ impl Reporter {
             tracing::warn!(host = %host, left_out, "a machine has more observations than a report may carry");
             observations.truncate(limits::OBSERVATIONS_PER_REPORT);
         }
+        let mut parts = machine.inventory.clone();
+        if !self.user_names {
+            // Before anything is compared with what was sent: whoever allows names later has everything sent anew.
+            names::take_out(&mut observations, &mut parts);
+        }
         let report = Report {
             probe_version: self.version.clone(),
             install_id: outbox.install_id(),
@@ -127,7 +140,7 @@ impl Reporter {
             sent_at: now,
             observations,
             series: if own { outbox.pending_series() } else { Vec::new() },
-            inventory: inventory(outbox, &machine.inventory),
+            inventory: inventory(outbox, &parts),
             // Only whoever sends knows the certificate of the connection that is used.
             client_certificate: None,
         };
@@ -288,4 +301,130 @@ fn content_of(pass: &[&InventoryPart]) -> String {
     }
     let digest: [u8; 32] = hash.finalize().into();
     muster_evidence::Sha256(digest).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::capture;
+    use crate::outbox::system_entropy;
+    use muster_evidence::{Evidence, InventoryItem, Outcome};
+
+    /// What no report may carry: credentials of proxies, keys, and how people are called.
+    const SECRETS: [&str; 6] = ["hunter2", "svc-proxy", "ada.pilot", "Ada Pilot", "MIIEvQ", "PRIVATE"];
+
+    const NOW: &str = "2026-03-03T00:00:00Z";
+
+    /// A capture whose files hold all of them, wherever people and tools put them.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("pc-0417");
+        fs::create_dir_all(&at).unwrap();
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures/ready-endpoint");
+        for file in ["capture.toml", "tpmtool.txt", "ver.txt"] {
+            fs::copy(fixture.join(file), at.join(file)).unwrap();
+        }
+        let mut dsregcmd = fs::read_to_string(fixture.join("dsregcmd.txt")).unwrap();
+        for title in ["IE Proxy Config for System Account", "URL Specific Proxy Config", "WinHttp Default Proxy Config"]
+        {
+            dsregcmd.push_str(&format!(
+                "\n+------+\n| {title} |\n+------+\n\n      Access Type : NAMED_PROXY\n    \
+                 Auto-Configuration URL : http://svc-proxy:hunter2@wpad.corp.example/proxy.pac\n    \
+                 Proxy Server List : http=svc-proxy:hunter2@proxy:8080\n    \
+                 Proxy Bypass List : <local>;hunter2\n"
+            ));
+        }
+        dsregcmd.push_str(
+            "\n+------+\n| Diagnostic Data |\n+------+\n\n    Executing Account Name : CORP\\ada.pilot, \
+             ada.pilot@corp.example\n    Display Name : Ada Pilot\n    DRS Discovery Test : FAIL [http://svc-proxy:\
+             hunter2@proxy:8080]\n",
+        );
+        fs::write(at.join("dsregcmd.txt"), dsregcmd).unwrap();
+        let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\n-----END PRIVATE KEY-----\n";
+        fs::write(at.join("left-behind.pem"), key).unwrap();
+        let mut manifest = fs::read_to_string(at.join("capture.toml")).unwrap();
+        manifest.push_str("\n[[file]]\npath = \"left-behind.pem\"\nkind = \"certificates\"\n");
+        fs::write(at.join("capture.toml"), manifest).unwrap();
+        folder
+    }
+
+    fn reported(machines: &[Machine], user_names: bool) -> (Vec<v1::ReportRequest>, String) {
+        let state = tempfile::tempdir().unwrap();
+        let (mut outbox, _) = Outbox::open(state.path(), system_entropy).unwrap();
+        let reporter = Reporter { user_names, ..Reporter::new() };
+        let prepare = |machine| reporter.prepare(&mut outbox, machine, false, 1, NOW.parse().unwrap()).request;
+        let requests: Vec<_> = machines.iter().map(prepare).collect();
+        // Bodies are bytes within the message, which show as numbers there.
+        let bodies = requests.iter().flat_map(|request| &request.observations).filter_map(|entry| entry.body.as_ref());
+        let bodies: String = bodies.map(|body| String::from_utf8_lossy(body).into_owned()).collect();
+        let text = format!("{requests:?}{bodies}");
+        (requests, text)
+    }
+
+    #[test]
+    fn no_secret_of_a_capture_reaches_a_report() {
+        let folder = folder();
+        let set = capture::load(folder.path(), NOW.parse().unwrap());
+        let problems: Vec<String> = set.problems.iter().map(ToString::to_string).collect();
+        assert!(problems.iter().any(|problem| problem.contains("holds a private key")), "{problems:?}");
+        let machines: Vec<Machine> = set.machines.into_iter().map(Machine::from).collect();
+        for user_names in [false, true] {
+            let (requests, bytes) = reported(&machines, user_names);
+            assert_eq!(requests.len(), 1);
+            assert!(requests[0].observations.len() > 5, "{requests:?}");
+            for secret in SECRETS {
+                assert!(!bytes.contains(secret), "`{secret}` is in a report that tells names: {user_names}");
+                assert!(
+                    !problems.join("\n").contains(secret) || secret == "PRIVATE",
+                    "`{secret}` is told as a problem"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_people_are_reported_where_the_owner_says_so() {
+        let folder = folder();
+        let set = capture::load(folder.path(), NOW.parse().unwrap());
+        let mut machine = Machine::from(set.machines.into_iter().next().unwrap());
+        let upn = || Some(Text::cut("ada.pilot@corp.example"));
+        let mut registrations = 0;
+        for seen in &mut machine.observations {
+            if let Outcome::Observed(Evidence::KeyRegistration(registration)) = &mut seen.outcome {
+                registration.upn = upn();
+                registrations += 1;
+            }
+        }
+        assert!(registrations > 0);
+        machine.inventory = vec![InventoryPart {
+            forest: "corp.example".parse().unwrap(),
+            source: Text::cut("key-credentials"),
+            epoch: 1,
+            cursor: 1,
+            as_of: NOW.parse().unwrap(),
+            items: vec![InventoryItem::UserKeys(muster_evidence::UserKeys {
+                sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
+                keys: Vec::new(),
+                undecodable: 0,
+                left_out: 0,
+                upn: upn(),
+            })],
+            complete: true,
+            canary_seen: true,
+        }];
+        let machines = [machine];
+        let (without, silent) = reported(&machines, false);
+        assert!(!silent.contains("ada.pilot"));
+        let (with, named) = reported(&machines, true);
+        assert_eq!(named.matches("ada.pilot@corp.example").count(), registrations + 1);
+        // Whoever allows names later has what carries them sent anew, and nothing else.
+        let digests = |request: &v1::ReportRequest| -> Vec<Vec<u8>> {
+            request.observations.iter().map(|entry| entry.digest.clone()).collect()
+        };
+        let (without, with) = (digests(&without[0]), digests(&with[0]));
+        assert_eq!(without.iter().zip(&with).filter(|(before, after)| before != after).count(), registrations);
+    }
 }

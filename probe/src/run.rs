@@ -140,18 +140,10 @@ impl<E: Exchange> Service<E> {
         for notice in &notices {
             tell(Some(notice));
         }
+        let mut reporter = Reporter::new();
+        reporter.user_names = config.report_user_names;
         let targets = if config.captures.is_some() { Vec::new() } else { targets(&config, &own, &clock) };
-        Ok(Self {
-            config,
-            own,
-            targets,
-            outbox,
-            reporter: Reporter::new(),
-            exchange,
-            clock,
-            told: BTreeSet::new(),
-            clock_told: false,
-        })
+        Ok(Self { config, own, targets, outbox, reporter, exchange, clock, told: BTreeSet::new(), clock_told: false })
     }
 
     /// The name the probe reports under.

@@ -13,6 +13,7 @@ mod identity;
 mod idle;
 mod kill;
 mod pages;
+mod person;
 mod reports;
 mod restart;
 mod settings;

@@ -146,9 +146,14 @@ pub(crate) enum Command {
         explain: Option<String>,
     },
     /// Shows one user on every endpoint, and the user's keys in the directory.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     User {
+        /// What to do with what is stored about one.
+        #[command(subcommand)]
+        command: Option<UserCommand>,
         /// The user's SID.
-        sid: String,
+        #[arg(required = true)]
+        sid: Option<String>,
         /// Shows checks that do not apply as well.
         #[arg(long)]
         all: bool,
@@ -292,6 +297,21 @@ pub(crate) enum PolicyCommand {
         /// The revision it was made from; refuses if another one is in force by now.
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         base: u64,
+    },
+}
+
+/// What to do with what is stored about a user.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Prints everything that is stored about one user, as JSON: evidence, verdicts, keys in the directory, changes.
+    Export {
+        /// The user's SID.
+        sid: String,
+    },
+    /// Removes everything that is stored about one user, and says what is left elsewhere.
+    Erase {
+        /// The user's SID.
+        sid: String,
     },
 }
 

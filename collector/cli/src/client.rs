@@ -15,9 +15,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::model::{
-    Access, AppliedPolicy, Certificate, Change, CheckCounts, Counts, Dc, DirectoryKeys, Evidence, FormerName,
-    HostDetail, HostSummary, HostUser, Hosts, Organisation, OwnCertificate, Plan, Policy, Pool, Reason, Refusals,
-    Reimage, RevocationList, Rule, Site, SiteChange, SiteDetail, Sites, Time, Transition, Transitions, User,
+    Access, AppliedPolicy, Certificate, Change, CheckCounts, Counts, Dc, DirectoryKeys, ErasedUser, Evidence,
+    FormerName, HostDetail, HostSummary, HostUser, Hosts, Organisation, OwnCertificate, Plan, Policy, Pool, Reason,
+    Refusals, Reimage, RevocationList, Rule, Site, SiteChange, SiteDetail, Sites, Time, Transition, Transitions, User,
     UserEndpoint, Verdict, Waiver,
 };
 
@@ -381,6 +381,32 @@ impl Client {
             directory_keys: answer.directory_keys.map(directory_keys),
             endpoints: answer.endpoints.into_iter().map(user_endpoint).collect(),
         })
+    }
+
+    /// Everything that is stored about a user.
+    pub(crate) async fn export_user(&mut self, sid: &str) -> Result<Vec<serde_json::Value>, ClientError> {
+        let mut documents = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ExportUserRequest { sid: sid.to_owned(), page_token };
+            let page = self.api.export_user(request).await?.into_inner();
+            for document in page.documents {
+                // Something unreadable must not look as if there were nothing.
+                let told = serde_json::from_str(&document).unwrap_or(serde_json::Value::String(document));
+                documents.push(told);
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(documents);
+            }
+        }
+    }
+
+    /// Removes everything that is stored about a user.
+    pub(crate) async fn erase_user(&mut self, sid: &str) -> Result<ErasedUser, ClientError> {
+        let v1::EraseUserResponse { hosts, observations, verdicts, transitions, inventory_items, remains } =
+            self.api.erase_user(v1::EraseUserRequest { sid: sid.to_owned() }).await?.into_inner();
+        Ok(ErasedUser { hosts, observations, verdicts, transitions, inventory_items, remains })
     }
 
     /// Transitions after a number.

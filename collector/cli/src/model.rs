@@ -393,6 +393,17 @@ pub(crate) struct User {
     pub(crate) endpoints: Vec<UserEndpoint>,
 }
 
+/// What was removed of a user.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ErasedUser {
+    pub(crate) hosts: u64,
+    pub(crate) observations: u64,
+    pub(crate) verdicts: u64,
+    pub(crate) transitions: u64,
+    pub(crate) inventory_items: u64,
+    pub(crate) remains: Vec<String>,
+}
+
 /// A user's keys in the directory.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct DirectoryKeys {

@@ -83,6 +83,12 @@ impl Out {
         }
     }
 
+    /// Prints JSON, whatever the format.
+    pub(crate) fn json<T: Serialize>(value: &T) {
+        // Our own structures have text keys only, so serialising cannot fail.
+        line(&serde_json::to_string_pretty(value).unwrap_or_default());
+    }
+
     /// Prints one of many answers: JSON on one line, so that a stream stays readable line by line.
     pub(crate) fn print_one<T: Serialize>(&self, value: &T, text: impl FnOnce(&Self) -> String) {
         match self.format {

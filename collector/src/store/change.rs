@@ -8,7 +8,7 @@ use muster_proto::v1;
 
 use super::map::{Draft, Map, join, read, unreadable};
 use super::record::{SEEN_BLOCK, key};
-use super::{Applied, CounterDelta, HostKey, HostUpdate, InventoryUpdate, Rename, StoreError};
+use super::{Applied, CounterDelta, Erasure, HostKey, HostUpdate, InventoryUpdate, Rename, StoreError};
 
 /// Names of the numbers the store keeps for itself.
 pub(super) mod meta {
@@ -194,6 +194,24 @@ pub(super) fn append(
     draft.news().transition(last);
     draft.put(key::meta(meta::LAST_TRANSITION), &last)?;
     Ok(last)
+}
+
+/// Removes transitions and items of inventories.
+pub(super) fn erase(draft: &mut Draft<'_>, erasure: &Erasure) -> Result<(), StoreError> {
+    for &number in &erasure.transitions {
+        let at = key::transition(number);
+        if let Some(transition) = read::<v1::Transition>(draft, &at)? {
+            draft.erase(key::host_transition(HostNo(transition.host_number), number))?;
+            draft.erase(at)?;
+        }
+    }
+    for (forest, source, id) in &erasure.items {
+        draft.erase(key::inventory_item(forest, source, id))?;
+    }
+    if !erasure.items.is_empty() {
+        draft.news().inventories();
+    }
+    Ok(())
 }
 
 /// Changes one counter; one that reaches zero is not kept.

@@ -133,6 +133,22 @@ pub struct InventoryUpdate {
     pub sweep: bool,
 }
 
+/// What is removed of a person beside the records of machines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erasure {
+    /// Numbers of transitions.
+    pub transitions: Vec<u64>,
+    /// Items of inventories: forest, source and identifier.
+    pub items: Vec<(String, String, String)>,
+}
+
+impl Erasure {
+    /// Whether nothing is removed.
+    pub const fn is_empty(&self) -> bool {
+        self.transitions.is_empty() && self.items.is_empty()
+    }
+}
+
 /// What became of one change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
@@ -323,6 +339,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Appends transitions that belong to no host (a site's rollout verdict).
     async fn append_transitions(&self, transitions: Vec<v1::Transition>) -> Result<u64, StoreError>;
+
+    /// Removes transitions and items of inventories for good. Numbers that are not there are none.
+    async fn erase(&self, erasure: Erasure) -> Result<(), StoreError>;
 
     /// A series of a host.
     async fn series(&self, host: HostNo, series: u32) -> Result<Option<v1::SeriesRecord>, StoreError>;

@@ -17,8 +17,8 @@ use super::feed::Feed;
 use super::map::{Draft, Map, Overlay, Table, Writes};
 use super::record::key;
 use super::{
-    Applied, ChangeCursor, HostFilter, HostKey, HostUpdate, ItemsWanted, Page, Since, Store, StoreError, StoredHost,
-    WholeHost, change, look,
+    Applied, ChangeCursor, Erasure, HostFilter, HostKey, HostUpdate, ItemsWanted, Page, Since, Store, StoreError,
+    StoredHost, WholeHost, change, look,
 };
 
 /// A change, to be made on the backend's writer.
@@ -120,6 +120,10 @@ impl<B: Backend> Store for B {
 
     async fn append_transitions(&self, transitions: Vec<v1::Transition>) -> Result<u64, StoreError> {
         write_one(self, move |draft| change::append(draft, None, transitions)).await
+    }
+
+    async fn erase(&self, erasure: Erasure) -> Result<(), StoreError> {
+        write_one(self, move |draft| change::erase(draft, &erasure)).await
     }
 
     async fn series(&self, host: HostNo, series: u32) -> Result<Option<v1::SeriesRecord>, StoreError> {

@@ -14,8 +14,8 @@ use muster_evidence::{HostNo, Timestamp};
 use muster_proto::v1;
 
 use super::{
-    Applied, CounterDelta, HostKey, HostUpdate, InventoryUpdate, MemoryStore, Rename, SledStore, Store, StoreError,
-    restore,
+    Applied, CounterDelta, Erasure, HostKey, HostUpdate, InventoryUpdate, MemoryStore, Rename, SledStore, Store,
+    StoreError, restore,
 };
 
 type Test = fn(Arc<dyn Store>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -53,6 +53,7 @@ suite! {
     transitions_are_numbered_in_order
     series_are_kept_per_host
     inventories_are_merged_and_swept
+    what_is_erased_leaves_the_rest_as_it_was
     sight_moves_forward_only
     policies_are_compared_and_swapped
     waivers_are_numbered_and_replaced
@@ -415,6 +416,39 @@ async fn inventories_are_merged_and_swept(store: Arc<dyn Store>) {
     assert_eq!(store.inventory_heads().await.unwrap(), [head(2, 2)]);
     // Another source of the forest is another inventory.
     assert!(store.inventory_items("corp.example", "hosts", &ids).await.unwrap().is_empty());
+}
+
+async fn what_is_erased_leaves_the_rest_as_it_was(store: Arc<dyn Store>) {
+    hosts(&*store, 2).await;
+    let item = |sid: &str| (sid.to_owned(), v1::InventoryItem::default());
+    let head = v1::InventoryHead {
+        forest: "corp.example".into(),
+        source: "keys".into(),
+        epoch: 1,
+        cursor: 1,
+        ..Default::default()
+    };
+    let part = InventoryUpdate { head, put: vec![item("a"), item("b")], remove: Vec::new(), sweep: false };
+    let transitions = vec![transition("ready"), transition("blocked")];
+    apply_one(&*store, HostUpdate { transitions, inventory: vec![part], ..update(1, 1) }).await;
+    apply_one(&*store, HostUpdate { transitions: vec![transition("unknown")], ..update(2, 1) }).await;
+    let before = store.transitions(0, 10).await.unwrap().items;
+    let [first, second, third] = &before[..] else { panic!("{before:?}") };
+
+    let keys = |id: &str| ("corp.example".to_owned(), "keys".to_owned(), id.to_owned());
+    // What is not there is none of anybody's.
+    let erasure = Erasure { transitions: vec![second.number, 4_711], items: vec![keys("a"), keys("z")] };
+    assert!(!erasure.is_empty() && Erasure::default().is_empty());
+    store.erase(erasure).await.unwrap();
+    assert_eq!(store.transitions(0, 10).await.unwrap().items, [first.clone(), third.clone()]);
+    assert_eq!(store.host_transitions(HostNo(1), 10).await.unwrap(), [first.clone()]);
+    let ids = ["a", "b"].map(str::to_owned);
+    let left = store.inventory_items("corp.example", "keys", &ids).await.unwrap();
+    assert_eq!(left.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["b"]);
+    // Numbers are not given out again.
+    apply_one(&*store, HostUpdate { transitions: vec![transition("ready")], ..update(1, 2) }).await;
+    let last = store.transitions(0, 10).await.unwrap().items.pop().unwrap();
+    assert_eq!(last.number, third.number + 1);
 }
 
 async fn sight_moves_forward_only(store: Arc<dyn Store>) {

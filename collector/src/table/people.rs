@@ -25,6 +25,18 @@ impl Row {
         now.chain(self.earlier_people.iter().flatten().map(|(_, seen)| *seen))
     }
 
+    /// Whether anybody is known here who was last seen before a time.
+    pub(crate) fn saw_someone_last_before(&self, before: Timestamp) -> bool {
+        self.users.iter().any(|user| user.seen < before)
+            || self.earlier_people.iter().flatten().any(|(_, seen)| *seen < before)
+    }
+
+    /// Whether a person is known here, now or from before.
+    pub(crate) fn knows(&self, sid: &Sid) -> bool {
+        self.users.iter().any(|user| user.sid == *sid)
+            || self.earlier_people.iter().flatten().any(|(earlier, _)| earlier == sid)
+    }
+
     /// Whether enough people are known for the machine to be shared, whenever they were there.
     pub(super) fn may_be_shared(&self, policy: &Policy) -> bool {
         self.people_seen().count() > policy.shared_users_above as usize

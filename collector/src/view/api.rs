@@ -15,10 +15,13 @@ use muster_proto::{convert, v1};
 use muster_readiness::{CHECKS, Standing};
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 use tonic::{Request, Response, Status};
+use tracing::info;
 
 use super::{access, wire};
+use crate::commit::CommitError;
 use crate::core::{Core, HostView};
 use crate::identity::OperatorPeer;
+use crate::person::{Erased, Place};
 use crate::policy_state::{PolicyError, parse_policy};
 use crate::query::{self, Found, HostQuery};
 use crate::reload::{Reloaded, Reloader};
@@ -52,6 +55,15 @@ const TRANSITIONS_PER_READ: usize = 1_000;
 
 /// Transitions looked at for one answer; the answer says where to go on.
 pub(crate) const TRANSITIONS_LOOKED_AT: usize = 100_000;
+
+/// Where something may be left of a person who was erased, and for how long.
+const REMAINS: [&str; 3] = [
+    "snapshots made by `muster-collector backup` before now hold it for as long as they are kept: delete them, or restore \
+     none of them without erasing again",
+    "the store's files hold the bytes until sled writes over their place, where nothing but a look at the raw disk finds \
+     them",
+    "a machine that the person signs in to, and a directory that still holds the person's keys, tell of the person again",
+];
 
 /// Longest text of a name to look for.
 pub(crate) const NAME_BYTES: usize = 253;
@@ -489,6 +501,48 @@ impl ReadinessService for Api {
             directory_keys: directory.keys.get(&sid).map(Into::into),
             directory_complete: directory.inventory.is_some_and(|inventory| inventory.complete),
             sid: sid.to_string(),
+        }))
+    }
+
+    async fn export_user(
+        &self,
+        request: Request<v1::ExportUserRequest>,
+    ) -> Result<Response<v1::ExportUserResponse>, Status> {
+        let who = operator(&request)?;
+        let v1::ExportUserRequest { sid, page_token } = request.into_inner();
+        let sid: Sid = required(&sid, "sid")?;
+        let place = Place::parse(&page_token)
+            .ok_or_else(|| Status::invalid_argument("`page_token` is none that this service gave"))?;
+        if page_token.is_empty() {
+            info!(operator = who, "what is stored about a person is exported");
+        }
+        let (documents, next) = self.core.export_user(&sid, place).await.map_err(|error| of_store(&error))?;
+        Ok(Response::new(v1::ExportUserResponse {
+            documents: documents.iter().map(ToString::to_string).collect(),
+            next_page_token: next.map(Place::token).unwrap_or_default(),
+        }))
+    }
+
+    async fn erase_user(
+        &self,
+        request: Request<v1::EraseUserRequest>,
+    ) -> Result<Response<v1::EraseUserResponse>, Status> {
+        let who = operator(&request)?;
+        let sid: Sid = required(&request.into_inner().sid, "sid")?;
+        let erased = self.core.erase_user(&sid).await.map_err(|error| match error {
+            CommitError::Store { cause } => of_store(&cause),
+            CommitError::Stopping => Status::unavailable(error.to_string()),
+        })?;
+        let Erased { hosts, observations, verdicts, transitions, items } = erased;
+        // Who was erased is not written down.
+        info!(operator = who, hosts, observations, verdicts, transitions, items, "a person was erased");
+        Ok(Response::new(v1::EraseUserResponse {
+            hosts,
+            observations,
+            verdicts,
+            transitions,
+            inventory_items: items,
+            remains: REMAINS.map(str::to_owned).to_vec(),
         }))
     }
 

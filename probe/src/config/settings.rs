@@ -343,6 +343,20 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| config.captures.as_ref().map(|path| quoted(&path.to_string_lossy())),
     },
     Setting {
+        key: "report_user_names",
+        form: "`true` or `false`",
+        about: "Whether user principal names are reported beside the SIDs that tell people apart. No check needs them: \
+                they spare whoever reads a report from looking a SID up. Left out or `false`, they never leave this \
+                machine, and in texts that a server wrote every word that may be one is left out; `check` on this \
+                machine shows them either way.",
+        example: "true",
+        set: |config, value| {
+            config.report_user_names = boolean(value)?;
+            Ok(())
+        },
+        show: |config| Some(config.report_user_names.to_string()),
+    },
+    Setting {
         key: "sources.disabled",
         form: "list of sources",
         about: "Sources that are not run (`tpm`, `operating-system`, `join`, `domain-controller`, `dc-certificate`, \

@@ -3513,6 +3513,52 @@ pub struct RemoveWaiverResponse {
     #[prost(message, optional, tag = "1")]
     pub waiver: ::core::option::Option<Waiver>,
 }
+/// Asks for what is stored about a person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportUserRequest {
+    #[prost(string, tag = "1")]
+    pub sid: ::prost::alloc::string::String,
+    /// Empty for the first page.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of what is stored about a person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportUserResponse {
+    /// JSON objects: one for each machine that told of the person, one for each forest with keys of the person, and one for
+    /// each change of a verdict about the person.
+    #[prost(string, repeated, tag = "1")]
+    pub documents: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Empty at the end.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Asks to remove what is stored about a person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EraseUserRequest {
+    #[prost(string, tag = "1")]
+    pub sid: ::prost::alloc::string::String,
+}
+/// What was removed, and what is not this service's to remove.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EraseUserResponse {
+    /// Machines that had something about the person.
+    #[prost(uint64, tag = "1")]
+    pub hosts: u64,
+    #[prost(uint64, tag = "2")]
+    pub observations: u64,
+    #[prost(uint64, tag = "3")]
+    pub verdicts: u64,
+    /// Changes of verdicts.
+    #[prost(uint64, tag = "4")]
+    pub transitions: u64,
+    /// Entries of inventories of the directory.
+    #[prost(uint64, tag = "5")]
+    pub inventory_items: u64,
+    /// Where something may be left, and for how long, in sentences.
+    #[prost(string, repeated, tag = "6")]
+    pub remains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// A verdict without its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3836,6 +3882,56 @@ pub mod readiness_service_client {
                 .insert(GrpcMethod::new("muster.v1.ReadinessService", "GetUser"));
             self.inner.unary(req, path, codec).await
         }
+        /// Everything that is stored about one person, paged: evidence, verdicts, directory keys, and the changes of verdicts.
+        pub async fn export_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/muster.v1.ReadinessService/ExportUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("muster.v1.ReadinessService", "ExportUser"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Removes everything that is stored about one person, and says what is left elsewhere.
+        pub async fn erase_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EraseUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EraseUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/muster.v1.ReadinessService/EraseUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("muster.v1.ReadinessService", "EraseUser"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Changes of verdicts, oldest first.
         pub async fn list_transitions(
             &mut self,
@@ -4121,6 +4217,22 @@ pub mod readiness_service_server {
             &self,
             request: tonic::Request<super::GetUserRequest>,
         ) -> std::result::Result<tonic::Response<super::GetUserResponse>, tonic::Status>;
+        /// Everything that is stored about one person, paged: evidence, verdicts, directory keys, and the changes of verdicts.
+        async fn export_user(
+            &self,
+            request: tonic::Request<super::ExportUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportUserResponse>,
+            tonic::Status,
+        >;
+        /// Removes everything that is stored about one person, and says what is left elsewhere.
+        async fn erase_user(
+            &self,
+            request: tonic::Request<super::EraseUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EraseUserResponse>,
+            tonic::Status,
+        >;
         /// Changes of verdicts, oldest first.
         async fn list_transitions(
             &self,
@@ -4532,6 +4644,96 @@ pub mod readiness_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetUserSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/muster.v1.ReadinessService/ExportUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportUserSvc<T: ReadinessService>(pub Arc<T>);
+                    impl<
+                        T: ReadinessService,
+                    > tonic::server::UnaryService<super::ExportUserRequest>
+                    for ExportUserSvc<T> {
+                        type Response = super::ExportUserResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReadinessService>::export_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportUserSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/muster.v1.ReadinessService/EraseUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct EraseUserSvc<T: ReadinessService>(pub Arc<T>);
+                    impl<
+                        T: ReadinessService,
+                    > tonic::server::UnaryService<super::EraseUserRequest>
+                    for EraseUserSvc<T> {
+                        type Response = super::EraseUserResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EraseUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReadinessService>::erase_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EraseUserSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -5123,6 +5325,10 @@ pub struct ObservationIndex {
     /// Values outside of the digested body, as of `observed_at_ms`.
     #[prost(message, optional, tag = "8")]
     pub moving: ::core::option::Option<MovingValues>,
+    /// Identifier of the key by which names of people in the stored body were replaced; empty where they were not, or the
+    /// kind has none. The digest above is that of the body as it was sent.
+    #[prost(string, tag = "9")]
+    pub names_key: ::prost::alloc::string::String,
 }
 /// The verdicts of a host and its users.
 #[derive(Clone, PartialEq, ::prost::Message)]

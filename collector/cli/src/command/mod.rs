@@ -93,7 +93,9 @@ async fn execute(client: &mut Client, command: Command, out: Out) -> Result<(), 
         Command::Host { name, forest, all, evidence, explain: None } => {
             host::run(client, out, &forest, &name, all, evidence).await
         }
-        Command::User { sid, all } => user::run(client, out, &sid, all).await,
+        Command::User { command: Some(command), .. } => user::about(client, out, command).await,
+        // The parser asks for the SID where there is no other command.
+        Command::User { command: None, sid, all } => user::run(client, out, &sid.unwrap_or_default(), all).await,
         Command::Transitions { after, since, forest, site, host, limit } => {
             let since = since.map(|text| span_ms(&text)).transpose()?;
             let filter = transitions::Ask { after, since, place: Place::new(site, forest)?, host, limit };

@@ -1,18 +1,48 @@
-//! `muster user SID`: one user on every endpoint, and the user's keys in the directory.
+//! `muster user SID`: one user on every endpoint, and the user's keys in the directory. `muster user export` and `erase`:
+//! what is stored about one, shown and removed.
 
 use std::fmt::Write as _;
 
 use comfy_table::Cell;
 
 use super::{CommandError, host};
+use crate::args::UserCommand;
 use crate::client::Client;
-use crate::model::{DirectoryKeys, User};
+use crate::model::{DirectoryKeys, ErasedUser, User};
 use crate::output::{Out, of};
 
 pub(crate) async fn run(client: &mut Client, out: Out, sid: &str, all: bool) -> Result<(), CommandError> {
     let user = client.user(sid).await?;
     out.print(&user, |out| text(out, &user, all));
     Ok(())
+}
+
+/// Shows or removes what is stored about a user.
+pub(crate) async fn about(client: &mut Client, out: Out, command: UserCommand) -> Result<(), CommandError> {
+    match command {
+        UserCommand::Export { sid } => {
+            let documents = client.export_user(&sid).await?;
+            // JSON whatever the format: it is for another program, or for the person.
+            Out::json(&documents);
+        }
+        UserCommand::Erase { sid } => {
+            let erased = client.erase_user(&sid).await?;
+            out.print(&erased, |out| removed(out, &erased));
+        }
+    }
+    Ok(())
+}
+
+fn removed(out: &Out, erased: &ErasedUser) -> String {
+    let mut text = format!(
+        "removed from {} machines: {} observations and {} verdicts; {} changes of verdicts; {} entries of the directory",
+        erased.hosts, erased.observations, erased.verdicts, erased.transitions, erased.inventory_items
+    );
+    let _ = write!(text, "\n\n{}", out.bold("What may be left"));
+    for place in &erased.remains {
+        let _ = write!(text, "\n- {place}");
+    }
+    text
 }
 
 fn text(out: &Out, user: &User, all: bool) -> String {
