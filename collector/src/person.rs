@@ -291,7 +291,7 @@ impl Core {
             bodies.retain(|key, _| !matches!(&key.subject, Subject::User(sid) if gone.contains(&sid)));
             let policy = self.policy();
             let before = (&stored.record, &stored.verdicts);
-            let judged = self.judge(&record, Some(before), &bodies, &policy, now).await?;
+            let judged = self.judge(&record, Some(before), &bodies, None, &policy, now).await?;
             let Some((judging, site_revision, forest_revision)) = judged else { break };
             record.counts_as_endpoint = judging.counts_as_endpoint;
             record.due_ms = judging.due.map(Timestamp::unix_ms);
