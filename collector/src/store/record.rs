@@ -10,7 +10,6 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use muster_evidence::HostNo;
-use muster_proto::v1;
 
 use super::HostKey;
 
@@ -403,6 +402,8 @@ pub(super) mod key {
 
 #[cfg(test)]
 mod tests {
+    use muster_proto::v1;
+
     use super::*;
 
     fn stored(bytes: usize) -> (Vec<u8>, Stored) {
