@@ -233,6 +233,7 @@ impl Loader<'_> {
                 user: sid_in_name(&path),
                 taken_at: None,
                 channel: None,
+                url: None,
             })
             .collect()
     }
@@ -686,6 +687,7 @@ impl Loader<'_> {
                 FileKind::KdcLoad => Some(Kind::KdcLoad),
                 FileKind::Replication => Some(Kind::Replication),
                 FileKind::SyncScheduler => Some(Kind::SyncScheduler),
+                FileKind::RevocationList => Some(Kind::RevocationLists),
             };
             let of_user =
                 failed.user.iter().flat_map(|sid| of_user.iter().map(|kind| ObservationKey::user(*kind, sid.clone())));

@@ -82,6 +82,8 @@ pub(super) struct NamedFile {
     pub(super) taken_at: Option<Timestamp>,
     /// The log whose events the file holds, which an export without any does not say itself.
     pub(super) channel: Option<Text>,
+    /// Where a revocation list was fetched.
+    pub(super) url: Option<Text>,
 }
 
 /// `[directory]`.
@@ -350,13 +352,14 @@ fn file(mut reader: Reader<'_>) -> Option<NamedFile> {
     let user = reader.parsed("user");
     let taken_at = reader.parsed("taken_at");
     let channel = reader.text("channel").as_deref().map(Text::cut);
+    let url = reader.text("url").as_deref().map(Text::cut);
     if !reader.has("path") {
         reader.missing("path", "without it there is nothing to read");
     }
     let whole = reader.problems() == before;
     reader.finish();
     // Read under a wrong user, context or time, a file would say something untrue.
-    whole.then_some(NamedFile { path: path?, kind, context, user, taken_at, channel })
+    whole.then_some(NamedFile { path: path?, kind, context, user, taken_at, channel, url })
 }
 
 fn trust(mut reader: Reader<'_>) -> (Vec<String>, Vec<String>) {

@@ -7,13 +7,16 @@
 use std::collections::BTreeMap;
 
 use muster_evidence::{
-    EventLog, EventLogState, Evidence, FailureReason, FirmwareType, Guid, KdcLoad, KdcService, KeyRegistration, Kind,
-    ObservationKey, Outcome, ProvisioningEvent, Replication, Sid, SyncScheduler, Text, Timestamp, Tpm,
+    CrlFetch, DistributionPoint, EventLog, EventLogState, Evidence, FailureReason, FirmwareType, Guid, KdcLoad,
+    KdcService, KeyRegistration, Kind, ObservationKey, Outcome, ProvisioningEvent, Replication, RevocationLists, Sid,
+    SyncScheduler, Text, Timestamp, Tpm, limits,
 };
 
 use super::FileKind;
 use super::manifest::{Manifest, NamedFile};
-use crate::parse::{event, firmware, load, locator, registry, replication, scheduler, service, text, tpm_properties};
+use crate::parse::{
+    event, firmware, load, locator, registry, replication, revocation_list, scheduler, service, text, tpm_properties,
+};
 use crate::source::failed;
 
 /// Everything collected.
@@ -32,6 +35,7 @@ pub(super) struct Outputs {
     schedulers: Vec<(SyncScheduler, Timestamp)>,
     tpms: Vec<(Option<Tpm>, Timestamp)>,
     firmware: Option<(FirmwareType, Timestamp)>,
+    lists: Vec<(DistributionPoint, Timestamp)>,
 }
 
 /// What comes out of it.
@@ -122,6 +126,16 @@ impl Outputs {
             FileKind::SyncScheduler => {
                 self.schedulers.push((scheduler::scheduler(&text()?).map_err(|error| error.to_string())?, at));
             }
+            FileKind::RevocationList => {
+                let list = revocation_list::from_der(bytes).map_err(|error| error.to_string())?;
+                if let Some(why) = list.unsupported {
+                    return Err(why);
+                }
+                // A file that nobody says where it was fetched from is told by its own name.
+                let url = named.url.clone().unwrap_or_else(|| Text::cut(&named.path));
+                let (delta, fetch, list) = (list.delta, CrlFetch::Fetched, Some(list.list));
+                self.lists.push((DistributionPoint { url, delta, fetch, list }, at));
+            }
             FileKind::Dsregcmd
             | FileKind::WindowsVersion
             | FileKind::Tpmtool
@@ -196,6 +210,13 @@ impl Outputs {
                 .into_iter()
                 .map(|(found, at)| evidence(Kind::SyncScheduler, Evidence::SyncScheduler(found), at)),
         );
+        if let Some(at) = self.lists.iter().map(|(_, at)| *at).min() {
+            let left_out = self.lists.len().saturating_sub(limits::DISTRIBUTION_POINTS);
+            let points = self.lists.into_iter().take(limits::DISTRIBUTION_POINTS).map(|(point, _)| point).collect();
+            let left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
+            let lists = RevocationLists { points, left_out };
+            told.evidence.push(evidence(Kind::RevocationLists, Evidence::RevocationLists(lists), at));
+        }
         told
     }
 

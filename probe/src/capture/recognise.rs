@@ -5,7 +5,7 @@ use std::fmt;
 use muster_evidence::Kind;
 
 use super::files::MAX_FILE_BYTES;
-use crate::parse::{MAX_INPUT_BYTES, event, firmware, locator, registry, service, text};
+use crate::parse::{MAX_INPUT_BYTES, event, firmware, locator, registry, revocation_list, service, text};
 
 /// A kind of raw output in a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +40,8 @@ pub enum FileKind {
     Replication,
     /// The object that `Get-ADSyncScheduler` gives.
     SyncScheduler,
+    /// A revocation list, as a distribution point gave it.
+    RevocationList,
 }
 
 impl FileKind {
@@ -60,6 +62,7 @@ impl FileKind {
         Self::KdcLoad,
         Self::Replication,
         Self::SyncScheduler,
+        Self::RevocationList,
     ];
 
     /// The name in manifests.
@@ -80,6 +83,7 @@ impl FileKind {
             Self::KdcLoad => "kdc-load",
             Self::Replication => "replication",
             Self::SyncScheduler => "sync-scheduler",
+            Self::RevocationList => "revocation-list",
         }
     }
 
@@ -103,6 +107,7 @@ impl FileKind {
             Self::KdcLoad => "typeperf \"\\Security System-Wide Statistics\\KDC AS Requests\" -si 60 -sc 61",
             Self::Replication => "repadmin /showrepl /csv",
             Self::SyncScheduler => "ConvertTo-Json (Get-ADSyncScheduler)",
+            Self::RevocationList => "Invoke-WebRequest -Uri ADDRESS -OutFile FILE",
         }
     }
 
@@ -136,6 +141,7 @@ impl FileKind {
             Self::KdcLoad => &[Kind::KdcLoad],
             Self::Replication => &[Kind::Replication],
             Self::SyncScheduler => &[Kind::SyncScheduler],
+            Self::RevocationList => &[Kind::RevocationLists],
         }
     }
 
@@ -162,7 +168,8 @@ impl fmt::Display for FileKind {
 pub(super) fn recognise(bytes: &[u8]) -> Option<FileKind> {
     // DER certificates, keys and PFX files are a SEQUENCE with a long length, which no text begins with.
     if matches!(bytes, [0x30, 0x80..=0x84, ..]) {
-        return Some(FileKind::Certificates);
+        let is_list = revocation_list::from_der(bytes).is_ok();
+        return Some(if is_list { FileKind::RevocationList } else { FileKind::Certificates });
     }
     // The version of a key credential, 0x200 in four bytes, least first.
     if matches!(bytes, [0, 2, 0, 0, ..]) {
