@@ -189,17 +189,21 @@ mod tests {
         fn walk(id: &'static str, way: &mut Vec<&'static str>) {
             assert!(!way.contains(&id), "{way:?} leads back to `{id}`");
             way.push(id);
-            caused_by(id).iter().for_each(|cause| walk(cause, way));
+            for cause in caused_by(id) {
+                walk(cause, way);
+            }
             way.pop();
         }
-        CHECKS.iter().for_each(|check| walk(check.id(), &mut Vec::new()));
+        for check in CHECKS {
+            walk(check.id(), &mut Vec::new());
+        }
     }
 
     /// A finding about a host is never explained by one about a user, who is one of several.
     #[test]
     fn no_host_waits_for_a_user() {
         for (id, causes) in CAUSES {
-            let of_users = |id: &str| check_by_id(id).map(|check| check.scope()) == Some(Scope::EndpointUser);
+            let of_users = |id: &str| check_by_id(id).is_some_and(|check| check.scope() == Scope::EndpointUser);
             if !of_users(id) {
                 assert!(!causes.iter().any(|cause| of_users(cause)), "`{id}`");
             }

@@ -40,12 +40,12 @@ pub enum Trust<'a> {
 
 /// Compares a store with what the capable controllers of a site need. What is lacking for certain decides before what
 /// is not known.
-pub fn trust<'a>(
-    site: &'a SiteFacts,
+pub fn trust(
+    site: &SiteFacts,
     store: Kind,
     needs: impl Fn(&KdcIssuers) -> Option<Thumbprint>,
     holds: impl Fn(&Thumbprint) -> Option<bool>,
-) -> Trust<'a> {
+) -> Trust<'_> {
     let mut unknown = None;
     let mut capable = 0;
     for dc in site.dcs.iter().filter(|dc| dc.capability == Capability::Capable) {

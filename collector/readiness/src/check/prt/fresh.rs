@@ -66,7 +66,7 @@ impl Check for PrtFresh {
 
     fn judge(&self, facts: &Facts<'_>, _policy: &Policy, now: Timestamp) -> Vec<Judgement> {
         judge_people(self, facts, |sid| match held_token(facts, sid) {
-            Err(answer) => answer,
+            Err(answer) => *answer,
             Ok((prt, observation)) => self.of(facts, sid, prt, observation, now),
         })
     }

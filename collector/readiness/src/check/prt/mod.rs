@@ -11,25 +11,25 @@ pub(super) mod present;
 
 /// The token of a user who holds one. Otherwise the answer of the checks that speak of it: that a user has none,
 /// `prt.present` says.
-fn held_token<'a>(facts: &Facts<'a>, sid: &Sid) -> Result<(&'a Prt, &'a Observation), Answer> {
+fn held_token<'a>(facts: &Facts<'a>, sid: &Sid) -> Result<(&'a Prt, &'a Observation), Box<Answer>> {
     let none = |observation: &Observation| {
         let verdict = match standpoint(observation) {
             Standpoint::Own => Verdict::not_applicable("no primary refresh token"),
             Standpoint::Unsaid => Verdict::Unknown(unsaid_context(Kind::Prt, "AzureAdPrt : NO")),
             Standpoint::Wrong => Verdict::Unknown(wrong_context(Kind::Prt)),
         };
-        Err(Answer::from(verdict, observation))
+        Err(Box::new(Answer::from(verdict, observation)))
     };
     match look_at!(facts, Prt, sid) {
-        Look::Gap(gap) => Err(Answer::gap(gap)),
+        Look::Gap(gap) => Err(Box::new(Answer::gap(gap))),
         Look::Absent(observation) => none(observation),
         Look::Found(prt, observation) => match (standpoint(observation), prt.present) {
             (Standpoint::Wrong, _) | (_, Tristate::No) => none(observation),
             (_, Tristate::Yes) => Ok((prt, observation)),
-            (_, Tristate::Undetermined | Tristate::NotShown) => Err(Answer::from(
+            (_, Tristate::Undetermined | Tristate::NotShown) => Err(Box::new(Answer::from(
                 Verdict::unknown("the user's primary refresh token", "`AzureAdPrt` says neither yes nor no"),
                 observation,
-            )),
+            ))),
         },
     }
 }

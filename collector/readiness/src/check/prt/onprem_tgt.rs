@@ -62,7 +62,7 @@ impl Check for PrtOnPremTgt {
     fn judge(&self, facts: &Facts<'_>, policy: &Policy, _now: Timestamp) -> Vec<Judgement> {
         let expected = policy.for_site_or_everywhere(facts.site.site.as_ref()).expected_trust;
         judge_people(self, facts, |sid| match held_token(facts, sid) {
-            Err(answer) => answer,
+            Err(answer) => *answer,
             Ok((prt, observation)) => Answer::from(self.of(facts, prt, expected), observation),
         })
     }
