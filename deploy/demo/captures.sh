@@ -192,6 +192,7 @@ endpoint() {
   printf '%s\r\n' "" "TpmPresent                : True" "TpmReady                  : True" \
     "ManufacturerIdTxt         : INTC" "ManufacturerVersion       : 303.12.0.0" "LockedOut                 : False" \
     "LockoutHealTime           : 10 minutes" "LockoutCount              : 0" "LockoutMax                : 32" \
+    "" "SpecVersion    : 2.0, 0, 1.59" \
     "" "Information    : 0" "IsReady        : True" "ReturnValue    : 0" > "$folder/tpm.txt"
   trust_stores > "$folder/stores.reg"
   policies "$sid" > "$folder/policies.reg"
@@ -202,6 +203,7 @@ endpoint() {
     printf 'host = "%s"\nforest = "%s"\nsite = "%s"\nroles = ["endpoint"]\n' "$host" "$FOREST" "$site"
     printf '\n[operating_system]\nproduct_type = "workstation"\nedition = "Enterprise"\n'
     printf '\n[[user]]\nsid = "%s"\naccount = "CORP\\\\%s"\n' "$sid" "$account"
+    printf '\n[[session]]\nuser = "%s"\nremote = false\n' "$sid"
     if [ -n "$at" ]; then
       printf '\n[[key_registration]]\nuser = "%s"\nregistered_at = "%s"\nkey_id = "%s"\ndevice_id = "%s"\n' \
         "$sid" "$at" "$key" "$(device_id "$host")"
@@ -230,6 +232,8 @@ domain_controller() {
     reg_key 'HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\Kdc'
     reg_dword Start 2
     reg_key 'HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System'
+    reg_key 'HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System\SAM'
+    reg_dword SamNGCKeyROCAValidation 2
   } > "$folder/kdc.reg"
   printf '%s\r\n' "" "SERVICE_NAME: kdc" "        TYPE               : 20  WIN32_SHARE_PROCESS" \
     "        STATE              : 4  RUNNING" "                                (STOPPABLE, NOT_PAUSABLE, ACCEPTS_SHUTDOWN)" \
@@ -261,6 +265,7 @@ host = "$host"
 forest = "$FOREST"
 site = "$site"
 roles = ["domain-controller"]
+utc_offset = "+00:00"
 
 [operating_system]
 product_type = "domain-controller"
