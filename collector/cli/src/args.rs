@@ -284,16 +284,27 @@ pub(crate) enum PolicyCommand {
     Check {
         /// TOML.
         file: PathBuf,
+        /// Adds a table of reference data (builds, firmware, error codes), in place of the one built in; `muster-probe
+        /// checks --table` prints that one.
+        #[arg(long, value_name = "FILE")]
+        data: Vec<PathBuf>,
     },
     /// Says how many verdicts and which sites a policy file would change.
     Plan {
         /// TOML.
         file: PathBuf,
+        /// Adds a table of reference data (builds, firmware, error codes), in place of the one built in; `muster-probe
+        /// checks --table` prints that one.
+        #[arg(long, value_name = "FILE")]
+        data: Vec<PathBuf>,
     },
     /// Puts a policy file in force as the next revision.
     Apply {
         /// TOML.
         file: PathBuf,
+        /// Adds a table of reference data, as with `plan`.
+        #[arg(long, value_name = "FILE")]
+        data: Vec<PathBuf>,
         /// The revision it was made from; refuses if another one is in force by now.
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         base: u64,

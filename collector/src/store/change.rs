@@ -109,7 +109,17 @@ fn put_bodies(
     if remove.is_empty() && put.is_empty() {
         return Ok(());
     }
-    let mut record = read::<v1::HostBodies>(draft, &key::bodies(host))?.unwrap_or_default();
+    let mut record = match read::<v1::HostBodies>(draft, &key::bodies(host))? {
+        Some(record) => record,
+        None => {
+            let mut entries = Vec::new();
+            for single in keys(draft, &key::single_bodies(host))? {
+                entries.extend(read::<v1::ObservationEntry>(draft, &single)?);
+                draft.erase(single)?;
+            }
+            v1::HostBodies { entries }
+        }
+    };
     // A body that is both removed and written was replaced.
     record.entries.retain(|entry| {
         let of = entry.key.as_ref();
@@ -122,7 +132,9 @@ fn put_bodies(
         ..Default::default()
     }));
     // In one order, whatever came when.
-    record.entries.sort_by_cached_key(|entry| entry.key.as_ref().map(prost::Message::encode_to_vec));
+    record
+        .entries
+        .sort_by_cached_key(|entry| entry.key.as_ref().map(|key| (key.kind, prost::Message::encode_to_vec(key))));
     if record.entries.is_empty() { draft.erase(key::bodies(host)) } else { draft.put(key::bodies(host), &record) }
 }
 
@@ -132,7 +144,7 @@ fn forget(draft: &mut Draft<'_>, host: HostNo, record: &v1::HostRecord) -> Resul
     if let Some(due_ms) = record.due_ms {
         stale.push(key::due(due_ms, host));
     }
-    for range in [key::host_transitions(host), key::all_series(host)] {
+    for range in [key::single_bodies(host), key::host_transitions(host), key::all_series(host)] {
         stale.extend(keys(draft, &range)?);
     }
     let identity = record.identity.as_ref();
@@ -341,4 +353,36 @@ fn keys(map: &dyn Map, (start, end): &key::Range) -> Result<Vec<Vec<u8>>, StoreE
         Ok(std::ops::ControlFlow::Continue(()))
     })?;
     Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::look::bodies;
+    use super::super::map::{Ordered, Table};
+    use super::*;
+
+    /// Earlier builds kept each body in a record of its own.
+    #[test]
+    fn bodies_in_records_of_their_own_are_read_and_come_together_with_the_next_change() {
+        let (host, other) = (HostNo(7), HostNo(8));
+        let of = |kind: u32| v1::ObservationKey { kind, subject: None };
+        let single = |host, kind: u32| [key::bodies(host), kind.to_be_bytes().to_vec(), vec![0]].concat();
+        let mut map = Ordered::default();
+        let mut draft = Draft::over(&map);
+        for (host, kind) in [(host, 1), (host, 2), (other, 1)] {
+            let entry = v1::ObservationEntry { key: Some(of(kind)), body: Some(vec![9; 5_000]), ..Default::default() };
+            draft.put(single(host, kind), &entry).unwrap();
+        }
+        let writes = draft.into_writes();
+        map.commit(&writes).unwrap();
+        assert_eq!(bodies(&map, host).unwrap(), [(of(1), vec![9; 5_000]), (of(2), vec![9; 5_000])]);
+
+        let mut draft = Draft::over(&map);
+        put_bodies(&mut draft, host, &[of(2)], vec![(of(300), vec![3]), (of(4), vec![4])]).unwrap();
+        let writes = draft.into_writes();
+        map.commit(&writes).unwrap();
+        assert_eq!(bodies(&map, host).unwrap(), [(of(1), vec![9; 5_000]), (of(4), vec![4]), (of(300), vec![3])]);
+        assert!(keys(&map, &key::single_bodies(host)).unwrap().is_empty());
+        assert_eq!(bodies(&map, other).unwrap().len(), 1, "another host's stay");
+    }
 }

@@ -62,7 +62,10 @@ pub(super) fn load_whole(
 
 /// Bodies of a host's observations.
 pub(super) fn bodies(map: &dyn Map, host: HostNo) -> Result<Vec<(v1::ObservationKey, Vec<u8>)>, StoreError> {
-    let record: v1::HostBodies = read(map, &key::bodies(host))?.unwrap_or_default();
+    let record = match read::<v1::HostBodies>(map, &key::bodies(host))? {
+        Some(record) => record,
+        None => v1::HostBodies { entries: all(map, &key::single_bodies(host), |entry| entry)? },
+    };
     let entry = |entry: v1::ObservationEntry| (entry.key.unwrap_or_default(), entry.body.unwrap_or_default());
     Ok(record.entries.into_iter().map(entry).collect())
 }

@@ -251,6 +251,12 @@ pub(super) mod key {
         join(prefix::BODY, &[&host.0.to_be_bytes()])
     }
 
+    /// Where earlier builds kept each body of a host in a record of its own; a host has these or the one record.
+    pub(in super::super) fn single_bodies(host: HostNo) -> Range {
+        let (_, end) = below(bodies(host));
+        ([bodies(host), vec![0]].concat(), end)
+    }
+
     pub(in super::super) fn name(host: &HostKey) -> Vec<u8> {
         let forest = host.forest.as_ref().map_or("", |forest| forest.as_str());
         // Neither name can hold a zero byte.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use muster_readiness::reference::BUILT_IN;
 use muster_readiness::{CHECKS, Check, Severity, check_by_id, index_markdown, nearest_check, page_markdown};
 
 use super::exit::{Ended, Failed, INTERNAL};
@@ -20,10 +21,23 @@ pub struct ChecksArguments {
     /// Writes the page of every check, and their index, into this folder.
     #[arg(long, value_name = "DIR")]
     pub markdown: Option<PathBuf>,
+    /// Prints a table of reference data that is built in: builds with a fault, firmware, error codes. A policy that carries
+    /// one of its own replaces it.
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["id", "markdown"], value_parser = tables())]
+    pub table: Option<String>,
+}
+
+/// The names of the built-in tables.
+fn tables() -> clap::builder::PossibleValuesParser {
+    BUILT_IN.map(|(name, _)| name).into()
 }
 
 /// Lists the checks, prints a page, or writes all of them.
 pub fn checks(arguments: &ChecksArguments) -> Ended {
+    if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| arguments.table.as_deref() == Some(*name)) {
+        super::print(text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match (&arguments.id, &arguments.markdown) {
         (Some(id), _) => super::print(&page_markdown(check(id)?))?,
         (None, Some(folder)) => {

@@ -1,7 +1,7 @@
 //! `muster policy`: the thresholds in force, and what another policy would change.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::CommandError;
 use crate::args::PolicyCommand;
@@ -15,16 +15,16 @@ pub(crate) async fn run(client: &mut Client, out: Out, command: PolicyCommand) -
             let policy = client.policy(revision).await?;
             out.print(&policy, |out| show(out, &policy, text));
         }
-        PolicyCommand::Check { file } => {
-            let plan = plan(client, &file).await?;
+        PolicyCommand::Check { file, data } => {
+            let plan = plan(client, &file, &data).await?;
             out.print(&plan, |_| format!("`{}` is a valid policy", file.display()));
         }
-        PolicyCommand::Plan { file } => {
-            let plan = plan(client, &file).await?;
+        PolicyCommand::Plan { file, data } => {
+            let plan = plan(client, &file, &data).await?;
             out.print(&plan, |out| planned(out, &plan));
         }
-        PolicyCommand::Apply { file, base } => {
-            let applied = client.apply_policy(read(&file)?, base).await?;
+        PolicyCommand::Apply { file, data, base } => {
+            let applied = client.apply_policy(read_all(&file, &data)?, base).await?;
             if !applied.problems.is_empty() {
                 return Err(CommandError::Policy { problems: applied.problems });
             }
@@ -37,12 +37,22 @@ pub(crate) async fn run(client: &mut Client, out: Out, command: PolicyCommand) -
 }
 
 /// Asks what a file would change; faults are an error.
-async fn plan(client: &mut Client, file: &Path) -> Result<Plan, CommandError> {
+async fn plan(client: &mut Client, file: &Path, data: &[PathBuf]) -> Result<Plan, CommandError> {
     let bar = super::progress("judging every host by the new policy");
-    let plan = client.plan_policy(read(file)?).await;
+    let plan = client.plan_policy(read_all(file, data)?).await;
     bar.finish_and_clear();
     let plan = plan?;
     if plan.problems.is_empty() { Ok(plan) } else { Err(CommandError::Policy { problems: plan.problems }) }
+}
+
+/// A policy with tables of reference data, which are parts of a policy that lie in files of their own.
+fn read_all(file: &Path, data: &[PathBuf]) -> Result<String, CommandError> {
+    let mut text = read(file)?;
+    for file in data {
+        text.push('\n');
+        text.push_str(&read(file)?);
+    }
+    Ok(text)
 }
 
 fn read(file: &Path) -> Result<String, CommandError> {
