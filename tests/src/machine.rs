@@ -2,12 +2,14 @@
 
 use muster_evidence::{
     CertEnrollment, Certificate, CertificateListing, CertificateStore, ChainStatus, Clock, Context, CrlFetch,
-    DeviceAuth, DistributionPoint, DomainController, DomainMembership, EventLog, EventLogState, EventSummary, Evidence,
-    ExtendedKeyUsage, Failure, FailureReason, HostIdentity, JoinState, KdcCounter, KdcLoad, KdcPolicy, KdcService,
-    KeyAlgorithm, Kind, ListedCertificate, Ngc, NgcPrerequisites, Observation, ObservationKey, OperatingSystem, Origin,
-    OsFamily, Outcome, PreReqResult, PrivateKey, ProductType, Prt, Replication, Revocation, RevocationList,
-    RevocationLists, Role, ServiceState, Sha256, Sid, SignatureHash, Subject, SubjectAltName, Text, Thumbprint,
-    Timestamp, Tpm, TpmVersion, Tristate, TrustStore,
+    DcLocator, DeviceAuth, DistributionPoint, DomainController, DomainMembership, EkCertificates, EventLog,
+    EventLogState, EventSummary, Evidence, ExtendedKeyUsage, Failure, FailureReason, FirmwareType, HelloPolicy,
+    HostIdentity, JoinState, KdcCounter, KdcLoad, KdcPolicy, KdcService, KeyAlgorithm, KeySignTest, Kind,
+    ListedCertificate, LocatorAnswer, Ngc, NgcPrerequisites, Observation, ObservationKey, OperatingSystem, Origin,
+    OsFamily, Outcome, PinProvider, PreReqResult, PrivateKey, ProductType, ProvisioningEvent, Prt, Replication,
+    Revocation, RevocationList, RevocationLists, Role, ServiceState, Sha256, Sid, SignatureHash, Subject,
+    SubjectAltName, Text, Thumbprint, Timestamp, Tpm, TpmLockout, TpmReadiness, TpmVersion, Tristate, TrustStore,
+    UserSession,
 };
 
 use crate::lab::FOREST;
@@ -61,6 +63,7 @@ impl Machine {
             .with(Evidence::OperatingSystem(system("Windows 11 Enterprise", 26_100, ProductType::Workstation)))
             .with(Evidence::Tpm(tpm(TpmVersion::V2_0)))
             .with(Evidence::JoinState(joined(Tristate::Yes)))
+            .set_up_for_hello(site, sid)
             .with_user(sid, Evidence::Prt(prt()))
             .with_user(
                 sid,
@@ -70,7 +73,7 @@ impl Machine {
                     can_reset: None,
                     wam_default_set: Tristate::Yes,
                     wam_default_error: None,
-                    workplace_joined: Tristate::NotShown,
+                    workplace_joined: Tristate::No,
                     work_accounts: None,
                 }),
             )
@@ -92,6 +95,57 @@ impl Machine {
             }))
             .with_certificate(certificate(&fqdn, now))
             .serving_key_trust(now)
+    }
+
+    /// Everything else about a client and its user.
+    fn set_up_for_hello(self, site: &str, sid: &Sid) -> Self {
+        let dc = LocatorAnswer::Found { name: text("dc01.corp.example"), site: Some(text(site)), flags: 0x1_0020 };
+        let log = |channel: &str| EventLog { channel: text(channel), state: EventLogState::Read, oldest: None };
+        let logs = vec![log("Microsoft-Windows-User Device Registration/Admin"), log("System")];
+        let will_provision = ProvisioningEvent {
+            id: 358,
+            at: Timestamp::from_unix_ms(1_770_000_000_000).unwrap(),
+            device_is_joined: Tristate::Yes,
+            aad_prt: Tristate::Yes,
+            policy_enabled: Tristate::Yes,
+            post_logon_enabled: Tristate::Yes,
+            hardware_policy_met: Tristate::Yes,
+            session_is_local: Tristate::Yes,
+            certificate_required: Tristate::No,
+            policy_source: None,
+        };
+        let absent = [
+            ObservationKey::host(Kind::DeviceMdmPolicy),
+            ObservationKey::host(Kind::RegistrationDiagnostics),
+            ObservationKey::user(Kind::UserPolicy, sid.clone()),
+            ObservationKey::user(Kind::UserMdmPolicy, sid.clone()),
+        ];
+        let machine = absent.into_iter().fold(self, |own, key| own.put(key, Outcome::Absent, Context::Service));
+        machine
+            .with(Evidence::Clock(Clock { ahead_seconds: 0 }))
+            .with(Evidence::ComputerPolicy(Box::new(HelloPolicy { enabled: Some(1), ..HelloPolicy::default() })))
+            .with(Evidence::DcLocator(DcLocator {
+                domain: text(FOREST),
+                any: dc.clone(),
+                capable: dc,
+                forced: Tristate::Yes,
+                client_site: None,
+            }))
+            .with(Evidence::RootStore(TrustStore { thumbprints: vec![CA], left_out: 0 }))
+            .with(Evidence::NtAuthStore(TrustStore { thumbprints: vec![CA], left_out: 0 }))
+            .with(Evidence::DeviceEvents(EventSummary { logs, events: Vec::new() }))
+            .with_user(sid, Evidence::ProvisioningEvent(will_provision))
+            .with_user(
+                sid,
+                Evidence::UserSession(UserSession { remote: Tristate::No, signed_in_at: None, unlocked_at: None }),
+            )
+            .with_user(
+                sid,
+                Evidence::PinProvider(PinProvider {
+                    logon_credentials_available: Some(2),
+                    convenience_pin: Some(false),
+                }),
+            )
     }
 
     /// Everything about a domain controller beside its names, its system and its certificate.
@@ -205,7 +259,7 @@ pub fn system(name: &str, build: u32, product_type: ProductType) -> OperatingSys
         product_type: Some(product_type),
         server_core: Some(false),
         release: None,
-        firmware: None,
+        firmware: Some(FirmwareType::Uefi),
     }
 }
 
@@ -214,12 +268,12 @@ pub fn tpm(version: TpmVersion) -> Tpm {
     Tpm {
         version,
         manufacturer: Some(text("INTC")),
-        firmware: None,
-        lockout: None,
-        ek_certificates: None,
+        firmware: Some(text("303.12")),
+        lockout: Some(TpmLockout { locked: false, max_failures: 32, recovery_seconds: 600, failures: None }),
+        ek_certificates: Some(EkCertificates { rsa_2048: true, ..EkCertificates::default() }),
         fips_mode: None,
         endorsement_key: None,
-        readiness: None,
+        readiness: Some(TpmReadiness { ready: true, missing: Some(0) }),
     }
 }
 
@@ -237,8 +291,8 @@ fn joined(domain_joined: Tristate) -> JoinState {
         device_certificate_not_before: None,
         device_certificate_not_after: None,
         device_certificate_thumbprint: None,
-        key_sign_test: None,
-        recovery: Tristate::NotShown,
+        key_sign_test: Some(KeySignTest::Passed),
+        recovery: Tristate::No,
     }
 }
 

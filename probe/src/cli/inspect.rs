@@ -98,6 +98,7 @@ fn recognise(bytes: &[u8]) -> Option<InputKind> {
         InputKind::Tpmtool,
         InputKind::TpmProperties,
         InputKind::SyncScheduler,
+        InputKind::RevocationList,
         InputKind::KdcLoad,
         InputKind::Replication,
         InputKind::KdcService,
