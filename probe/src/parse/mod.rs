@@ -69,6 +69,8 @@ pub enum InputKind {
     Replication,
     /// The object that `Get-ADSyncScheduler` gives.
     SyncScheduler,
+    /// A certificate revocation list in DER.
+    RevocationList,
 }
 
 impl InputKind {
@@ -89,6 +91,7 @@ impl InputKind {
         Self::KdcLoad,
         Self::Replication,
         Self::SyncScheduler,
+        Self::RevocationList,
     ];
 
     /// The name on command lines.
@@ -109,6 +112,7 @@ impl InputKind {
             Self::KdcLoad => "kdc-load",
             Self::Replication => "replication",
             Self::SyncScheduler => "sync-scheduler",
+            Self::RevocationList => "revocation-list",
         }
     }
 
@@ -148,6 +152,7 @@ impl InputKind {
             Self::KdcLoad => "the table of `KDC AS Requests` that `typeperf` prints",
             Self::Replication => "what `repadmin /showrepl /csv` prints",
             Self::SyncScheduler => "what `Get-ADSyncScheduler | ConvertTo-Json` prints",
+            Self::RevocationList => "a certificate revocation list in DER",
         }
     }
 }
@@ -238,6 +243,9 @@ pub enum ParseError {
     /// The text does not show the scheduler of Entra Connect.
     #[error(transparent)]
     SyncScheduler(#[from] scheduler::InvalidScheduler),
+    /// The bytes are no revocation list.
+    #[error(transparent)]
+    RevocationList(#[from] revocation_list::InvalidRawList),
 }
 
 /// Refuses what exceeds [`MAX_INPUT_BYTES`].
@@ -350,6 +358,10 @@ pub fn inspect_at(kind: InputKind, bytes: &[u8], now: Timestamp) -> Result<Value
             }
         }
         InputKind::SyncScheduler => json!({ "scheduler": scheduler::scheduler(&text::decode(bytes)?.text)? }),
+        InputKind::RevocationList => {
+            let found = revocation_list::from_der(bytes)?;
+            json!({ "list": found.list, "delta": found.delta, "unsupported": found.unsupported })
+        }
     };
     Ok(json!({ "kind": kind.name(), "content": value }))
 }
