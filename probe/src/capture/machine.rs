@@ -669,19 +669,16 @@ impl Loader<'_> {
             let of_host = match failed.kind {
                 FileKind::Dsregcmd => Some(Kind::JoinState),
                 FileKind::WindowsVersion => Some(Kind::OperatingSystem),
-                FileKind::Tpmtool => Some(Kind::Tpm),
+                FileKind::Tpmtool | FileKind::TpmProperties => Some(Kind::Tpm),
                 FileKind::Certificates => Some(Kind::CertificateListing),
-                // An inventory without it is not complete, which says the same.
-                FileKind::KeyCredentials => None,
+                // An inventory without it is not complete, and the firmware is not known, which says the same.
+                FileKind::KeyCredentials | FileKind::FirmwareType => None,
                 // What a file of many things would have told is not known; of each sort of machine it is above all this.
                 FileKind::Events | FileKind::EventLog if is_controller => Some(Kind::KdcEvents),
                 FileKind::Events | FileKind::EventLog => Some(Kind::DeviceEvents),
                 FileKind::Registry if is_controller => Some(Kind::KdcPolicy),
                 FileKind::Registry if failed.user.is_some() => None,
                 FileKind::Registry => Some(Kind::ComputerPolicy),
-                FileKind::TpmProperties => Some(Kind::Tpm),
-                // Without it the firmware is not known, which is what the system then says.
-                FileKind::FirmwareType => None,
                 FileKind::DcLocator => Some(Kind::DcLocator),
                 FileKind::KdcService => Some(Kind::KdcService),
                 FileKind::KdcLoad => Some(Kind::KdcLoad),

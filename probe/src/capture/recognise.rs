@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_evidence_has_a_form() {
-        // What no raw output carries, and the manifest states.
+        // What no raw output carries: stated in the manifest.
         let stated = [Kind::DomainController, Kind::UserSession, Kind::Clock];
         for kind in Kind::ALL {
             let has_file = FileKind::ALL.iter().any(|file| file.gives().contains(kind));

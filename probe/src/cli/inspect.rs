@@ -92,6 +92,7 @@ fn recognise(bytes: &[u8]) -> Option<InputKind> {
     // Certificates first: their marks are the surest. Each parser refuses what is not its own.
     let surest_first = [
         InputKind::Certificate,
+        InputKind::RevocationList,
         InputKind::Events,
         InputKind::Registry,
         InputKind::Dsregcmd,

@@ -131,12 +131,14 @@ fn sampled_at(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn table(counter: &str, rows: &[(u32, &str)]) -> String {
         let mut text = format!("\r\n\"(PDH-CSV 4.0)\",\"\\\\DC1\\{counter}\\KDC AS Requests\"\r\n");
         for (minute, rate) in rows {
-            text += &format!("\"03/02/2026 {:02}:{:02}:07.123\",\"{rate}\"\r\n", 8 + minute / 60, minute % 60);
+            writeln!(text, "\"03/02/2026 {:02}:{:02}:07.123\",\"{rate}\"\r", 8 + minute / 60, minute % 60).unwrap();
         }
         text + "Exiting, please wait...\r\nThe command completed successfully.\r\n"
     }

@@ -48,7 +48,7 @@ pub struct Answer {
     /// The domain, as the answer or the question names it.
     pub domain: Option<Text>,
     /// What was found.
-    pub answer: LocatorAnswer,
+    pub found: LocatorAnswer,
     /// `Our Site Name`.
     pub client_site: Option<Text>,
 }
@@ -97,12 +97,12 @@ pub fn answers(text: &str) -> Result<Vec<Answer>, InvalidLocator> {
             values.clear();
         } else if let Some(code) = refusal(line) {
             let domain = question.as_ref().map(|asked: &Question| asked.domain.clone());
-            let answer = LocatorAnswer::Refused { code };
-            found.push(Answer { question: question.take(), domain, answer, client_site: None });
+            let refused = LocatorAnswer::Refused { code };
+            found.push(Answer { question: question.take(), domain, found: refused, client_site: None });
         } else if let Some((label, value)) = line.split_once(':') {
             let (label, value) = (label.trim(), value.trim());
             // Labels are localised; the name of the controller is the first value that begins like a server's.
-            if values.is_empty() && !value.trim_start_matches('[').starts_with("\\") {
+            if values.is_empty() && !value.trim_start_matches('[').starts_with('\\') {
                 continue;
             }
             values.push((label, value));
@@ -129,8 +129,8 @@ pub fn locator(answers: &[Answer]) -> Result<DcLocator, InvalidLocator> {
     let has_flag = |answer: &LocatorAnswer| matches!(answer, LocatorAnswer::Found { flags, .. } if flags & DS_10 != 0);
     let (first, second) = match (any, capable) {
         (Some(any), Some(capable)) => (any, capable),
-        (Some(any), None) if has_flag(&any.answer) || matches!(any.answer, LocatorAnswer::Refused { .. }) => (any, any),
-        (None, Some(capable)) if matches!(capable.answer, LocatorAnswer::Found { .. }) => (capable, capable),
+        (Some(any), None) if has_flag(&any.found) || matches!(any.found, LocatorAnswer::Refused { .. }) => (any, any),
+        (None, Some(capable)) if matches!(capable.found, LocatorAnswer::Found { .. }) => (capable, capable),
         (Some(_), None) => {
             return Err(InvalidLocator::Half {
                 missing: "nothing tells whether a controller of 2016 or later was found",
@@ -146,8 +146,8 @@ pub fn locator(answers: &[Answer]) -> Result<DcLocator, InvalidLocator> {
     };
     Ok(DcLocator {
         domain,
-        any: first.answer.clone(),
-        capable: second.answer.clone(),
+        any: first.found.clone(),
+        capable: second.found.clone(),
         forced,
         client_site: first.client_site.clone().or_else(|| second.client_site.clone()),
     })
@@ -208,7 +208,7 @@ fn controller(values: &[(&str, &str)], flags: u32, question: Option<Question>) -
     Some(Answer {
         domain: question.as_ref().map(|asked| asked.domain.clone()).or(domain),
         question,
-        answer: LocatorAnswer::Found { name: Text::cut(&name), site: text(site), flags },
+        found: LocatorAnswer::Found { name: Text::cut(&name), site: text(site), flags },
         client_site: text(client_site),
     })
 }

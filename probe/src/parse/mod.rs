@@ -69,7 +69,7 @@ pub enum InputKind {
     Replication,
     /// The object that `Get-ADSyncScheduler` gives.
     SyncScheduler,
-    /// A certificate revocation list, base or delta, in DER.
+    /// A certificate revocation list in DER.
     RevocationList,
 }
 
@@ -152,7 +152,7 @@ impl InputKind {
             Self::KdcLoad => "the table of `KDC AS Requests` that `typeperf` prints",
             Self::Replication => "what `repadmin /showrepl /csv` prints",
             Self::SyncScheduler => "what `Get-ADSyncScheduler | ConvertTo-Json` prints",
-            Self::RevocationList => "a certificate revocation list, base or delta, in DER",
+            Self::RevocationList => "a certificate revocation list in DER",
         }
     }
 }
@@ -243,7 +243,7 @@ pub enum ParseError {
     /// The text does not show the scheduler of Entra Connect.
     #[error(transparent)]
     SyncScheduler(#[from] scheduler::InvalidScheduler),
-    /// Not a revocation list.
+    /// The bytes are no revocation list.
     #[error(transparent)]
     RevocationList(#[from] revocation_list::InvalidRawList),
 }
@@ -359,8 +359,8 @@ pub fn inspect_at(kind: InputKind, bytes: &[u8], now: Timestamp) -> Result<Value
         }
         InputKind::SyncScheduler => json!({ "scheduler": scheduler::scheduler(&text::decode(bytes)?.text)? }),
         InputKind::RevocationList => {
-            let revocation_list::ParsedList { list, delta, freshest, unsupported } = revocation_list::from_der(bytes)?;
-            json!({ "list": list, "delta": delta, "freshest": freshest, "unsupported": unsupported })
+            let found = revocation_list::from_der(bytes)?;
+            json!({ "list": found.list, "delta": found.delta, "unsupported": found.unsupported })
         }
     };
     Ok(json!({ "kind": kind.name(), "content": value }))

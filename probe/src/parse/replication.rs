@@ -251,8 +251,9 @@ mod tests {
 
     #[test]
     fn there_is_a_most() {
-        let rows: String =
+        let rows: Vec<String> =
             (0..40).map(|n| format!("showrepl_INFO,HQ,DC1,DC=x,HQ,S{n},RPC,0,0,2026-03-02 09:14:07,0\n")).collect();
+        let rows = rows.concat();
         let found = replication(&format!("{HEAD}{rows}"), Some(0)).unwrap();
         assert_eq!((found.partners.len(), found.left_out), (limits::REPLICATION_PARTNERS, 8));
     }

@@ -53,7 +53,7 @@ pub fn kdc_service(text: &str) -> Result<Service, InvalidService> {
             "START_TYPE" => service.disabled = number.map(|number| number == "4"),
             // German Windows translates the word; the number with its English name behind it stays.
             "STATE" | "STATUS" | "ÉTAT" | "ESTADO" | "STATO" => {
-                service.state = service.state.or(number.and_then(state))
+                service.state = service.state.or(number.and_then(state));
             }
             _ => {}
         }

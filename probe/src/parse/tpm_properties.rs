@@ -184,8 +184,8 @@ mod tests {
     const VARIABLE: &str = "TPM2_PT_PERMANENT:\n  ownerAuthSet:              0\n  inLockout:                 1\n\
         TPM2_PT_LOCKOUT_COUNTER: 0x3\nTPM2_PT_MAX_AUTH_FAIL: 0x20\nTPM2_PT_LOCKOUT_INTERVAL: 0x1C20\nTPM2_PT_LOCKOUT_RECOVERY: 0x15180\n";
 
-    fn lockout(locked: bool, recovery_seconds: u32, failures: u32) -> Option<TpmLockout> {
-        Some(TpmLockout { locked, max_failures: 32, recovery_seconds, failures: Some(failures) })
+    fn lockout(locked: bool, recovery_seconds: u32, failures: u32) -> TpmLockout {
+        TpmLockout { locked, max_failures: 32, recovery_seconds, failures: Some(failures) }
     }
 
     #[test]
@@ -196,14 +196,14 @@ mod tests {
             Tpm {
                 manufacturer: Some(Text::cut("IFX")),
                 firmware: Some(Text::cut("7.63.13.6400")),
-                lockout: lockout(true, 7200, 3),
+                lockout: Some(lockout(true, 7200, 3)),
                 fips_mode: Some(true),
                 ..bare(TpmVersion::V2_0)
             }
         );
         let fixed = tpm_properties(FIXED).unwrap().unwrap();
         assert_eq!((fixed.lockout, fixed.manufacturer.unwrap().as_str()), (None, "IFX"));
-        assert_eq!(tpm_properties(VARIABLE).unwrap().unwrap().lockout, lockout(true, 7200, 3));
+        assert_eq!(tpm_properties(VARIABLE).unwrap().unwrap().lockout, Some(lockout(true, 7200, 3)));
         let old = "TPM_PT_FAMILY_INDICATOR:\n  as UINT32:                0x322e3000\n  as string:                \"2.0\"\n\
             TPM_PT_MANUFACTURER:\n  as UINT32:                0x494e5443\n";
         assert_eq!(tpm_properties(old).unwrap().unwrap().manufacturer.unwrap().as_str(), "INTC");
@@ -225,7 +225,7 @@ mod tests {
             Tpm {
                 manufacturer: Some(Text::cut("IFX")),
                 firmware: Some(Text::cut("7.63.3353.0")),
-                lockout: lockout(false, 600, 0),
+                lockout: Some(lockout(false, 600, 0)),
                 readiness: Some(TpmReadiness { ready: true, missing: None }),
                 ..bare(TpmVersion::V2_0)
             }

@@ -117,8 +117,8 @@ fn the_largest_inputs_are_answered_in_time() {
     ] {
         parse_as_everything(&bytes);
     }
-    // Seconds here, hours where something is quadratic.
-    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+    // Half a minute for all of them unoptimised, hours where something is quadratic.
+    assert!(started.elapsed().as_secs() < 240, "{:?}", started.elapsed());
 }
 
 proptest! {

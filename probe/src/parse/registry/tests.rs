@@ -234,7 +234,7 @@ fn mobile_device_management() {
         match &found.outcome {
             Outcome::Absent => assert!(is_ben),
             Outcome::Observed(Evidence::UserMdmPolicy(policy)) => {
-                assert_eq!((is_ben, policy.enabled), (false, Some(0)))
+                assert_eq!((is_ben, policy.enabled), (false, Some(0)));
             }
             other => panic!("{other:?}"),
         }
@@ -251,7 +251,7 @@ fn mobile_device_management() {
 fn stores_of_trust() {
     let thumbprint = |n: u8| format!("{n:02X}").repeat(20);
     let certificates = |store: &str, numbers: &[u8]| {
-        let keys: String = numbers
+        let keys: Vec<String> = numbers
             .iter()
             .map(|n| {
                 format!(
@@ -260,6 +260,7 @@ fn stores_of_trust() {
                 )
             })
             .collect();
+        let keys = keys.concat();
         reg(&format!(
             "[HKEY_LOCAL_MACHINE\\SOFTWARE\\{store}]\n\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\{store}\\Certificates]\n\n{keys}"
         ))

@@ -116,7 +116,7 @@ impl Tree {
         }
         for key in &export.keys {
             let node = self.nodes.entry(place(&key.path)?).or_default();
-            node.name = key.path.rsplit('\\').next().unwrap_or_default().to_owned();
+            key.path.rsplit('\\').next().unwrap_or_default().clone_into(&mut node.name);
             node.file = file;
             for (name, data) in &key.values {
                 node.values.insert(fold(name), (name.clone(), data.clone()));
@@ -211,8 +211,8 @@ impl Tree {
 
     /// The users whose hives are there.
     pub fn users(&self) -> Vec<Sid> {
-        let roots = self.covered.iter().filter_map(|(place, _)| match place {
-            Place::Tree { path, .. } | Place::Values(path) | Place::Children(path) => Some(path),
+        let roots = self.covered.iter().map(|(place, _)| match place {
+            Place::Tree { path, .. } | Place::Values(path) | Place::Children(path) => path,
         });
         let mut users: Vec<Sid> = roots
             .chain(self.nodes.keys())
