@@ -537,12 +537,11 @@ impl Core {
         if users.is_empty() {
             return Ok(facts);
         }
-        let items = match ahead {
-            Some(ahead) => ahead.items.into_iter().filter(|(id, _)| users.contains(id)).collect(),
-            None => {
-                let ids: Vec<String> = users.into_iter().collect();
-                self.store().inventory_items(forest.as_str(), KEY_CREDENTIALS, &ids).await?
-            }
+        let items = if let Some(ahead) = ahead {
+            ahead.items.into_iter().filter(|(id, _)| users.contains(id)).collect()
+        } else {
+            let ids: Vec<String> = users.into_iter().collect();
+            self.store().inventory_items(forest.as_str(), KEY_CREDENTIALS, &ids).await?
         };
         for (id, record) in items {
             let Some(v1::inventory_item::Item::UserKeys(keys)) = record.item.and_then(|item| item.item) else {

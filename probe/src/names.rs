@@ -93,6 +93,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the fields it is for may be absent")]
     fn text(text: &str) -> Option<Text> {
         Some(Text::exact(text).unwrap())
     }

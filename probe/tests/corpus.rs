@@ -63,7 +63,7 @@ fn told(capture: &Path) -> String {
         text.push('\n');
     }
     if !left_out.is_empty() {
-        text.push_str(&format!("\n{} more gaps for want of other files\n", left_out.len()));
+        text += &format!("\n{} more gaps for want of other files\n", left_out.len());
     }
     if !problems.is_empty() {
         text.push_str("\nstandard error:\n");

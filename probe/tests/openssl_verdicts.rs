@@ -8,7 +8,7 @@
 
 mod forge;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -298,9 +298,9 @@ fn chains_are_judged_as_openssl_judges_them_or_the_difference_is_explained() {
     };
     let cases = cases(&keys);
     assert!(cases.len() >= LEAST, "{} chains", cases.len());
-    let mut names = BTreeMap::new();
+    let mut names = BTreeSet::new();
     for case in &cases {
-        assert!(names.insert(case.name.as_str(), ()).is_none(), "two chains are called `{}`", case.name);
+        assert!(names.insert(case.name.as_str()), "two chains are called `{}`", case.name);
     }
 
     let mut faults = Vec::new();
@@ -340,7 +340,8 @@ fn check_document(rows: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/certificate-verdicts.md");
     let text = fs::read_to_string(&path).unwrap();
     let (head, rest) = text.split_once(BEGIN).unwrap();
-    let table: String = rest.lines().take_while(|line| line.starts_with('|')).map(|line| format!("{line}\n")).collect();
+    let table = rest.lines().take_while(|line| line.starts_with('|')).map(|line| format!("{line}\n"));
+    let table = table.collect::<Vec<_>>().concat();
     if std::env::var_os("MUSTER_UPDATE_GOLDEN").is_some() {
         fs::write(&path, format!("{head}{BEGIN}{rows}{}", &rest[table.len()..])).unwrap();
     } else {
@@ -503,16 +504,16 @@ fn builds(keys: &Keys, all: &mut Vec<Case>) {
     for first in [true, false] {
         let shown = if first { "first" } else { "last" };
         let mut case = Maker::new(keys, 1).case(format!("two roots of one name, the stranger {shown}"), Purpose::Chain);
-        case.anchors.insert(if first { 0 } else { 1 }, stranger_root());
+        case.anchors.insert(usize::from(!first), stranger_root());
         all.push(case);
         let mut case =
             Maker::new(keys, 1).case(format!("two issuers of one name, the stranger {shown}"), Purpose::Chain);
         let stranger = Maker::new(keys, 1).key(1, &keys.stranger, Hash::Sha256).certificate(1);
-        case.others.insert(if first { 0 } else { 1 }, stranger);
+        case.others.insert(usize::from(!first), stranger);
         all.push(case);
         let mut case = Maker::new(keys, 1).case(format!("an expired copy of the issuer {shown}"), Purpose::Chain);
         let expired = Maker::new(keys, 1).with(1, |c| c.not_after = NOW - DAY).certificate(1);
-        case.others.insert(if first { 0 } else { 1 }, expired);
+        case.others.insert(usize::from(!first), expired);
         all.push(case);
     }
     // The root was renewed with its key: the chain was made under the old one.
@@ -569,9 +570,12 @@ fn builds(keys: &Keys, all: &mut Vec<Case>) {
     all.push(Maker::new(keys, 8).case("eight issuers", Purpose::Chain));
 }
 
+/// A change of a certificate.
+type Change = Box<dyn Fn(&mut Certificate)>;
+
 fn authorities(keys: &Keys, all: &mut Vec<Case>) {
     for (shown, place) in [("issuer 1", 1), ("issuer 2", 2), ("root", 3)] {
-        let variants: [(&str, Box<dyn Fn(&mut Certificate)>); 7] = [
+        let variants: [(&str, Change); 7] = [
             ("that is marked as no CA", Box::new(|c| replace(c, BC, Some(basic_constraints(false, None))))),
             ("without basic constraints", Box::new(|c| replace(c, BC, None))),
             ("with broken basic constraints", Box::new(|c| replace(c, BC, Some(extension(BC, true, &[0x30, 0x05]))))),
@@ -650,8 +654,8 @@ fn constraints(keys: &Keys, all: &mut Vec<Case>) {
     ] {
         for (word, form) in [("permits", 0), ("excludes", 1)] {
             let maker = Maker::new(keys, 1)
-                .with(1, |c| c.extensions.push(subtrees(form, &[base.clone()])))
-                .with(0, |c| (c.subject, _) = (sequence(&[]), with_names(names.clone())(c)));
+                .with(1, |c| c.extensions.push(subtrees(form, std::slice::from_ref(&base))))
+                .with(0, |c| (c.subject, ()) = (sequence(&[]), with_names(names.clone())(c)));
             all.push(maker.case(format!("issuer {word} {shown}"), Purpose::Chain));
         }
     }

@@ -95,7 +95,7 @@ fn serve(stream: &TcpStream, answers: &Answers, asked: &Mutex<Vec<String>>) {
         }
         Some(answer) if answer == b"huge" => {
             let _ = out.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
-            while out.write_all(&[0x30; 64 * 1024]).is_ok() {}
+            while out.write_all(&[0x30; 8 * 1024]).is_ok() {}
         }
         Some(answer) if request.contains("If-None-Match: \"one\"") && answer.windows(5).any(|w| w == b"\"one\"") => {
             let _ = out.write_all(b"HTTP/1.1 304 Not Modified\r\n\r\n");

@@ -56,7 +56,7 @@ fn list(items: &[Value]) -> String {
     }
     let mut text = items.iter().take(ITEMS_SHOWN).map(scalar).collect::<Vec<_>>().join(", ");
     if items.len() > ITEMS_SHOWN {
-        text.push_str(&format!(" and {} more", items.len() - ITEMS_SHOWN));
+        text = format!("{text} and {} more", items.len() - ITEMS_SHOWN);
     }
     text
 }

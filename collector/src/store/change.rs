@@ -109,16 +109,15 @@ fn put_bodies(
     if remove.is_empty() && put.is_empty() {
         return Ok(());
     }
-    let mut record = match read::<v1::HostBodies>(draft, &key::bodies(host))? {
-        Some(record) => record,
-        None => {
-            let mut entries = Vec::new();
-            for single in keys(draft, &key::single_bodies(host))? {
-                entries.extend(read::<v1::ObservationEntry>(draft, &single)?);
-                draft.erase(single)?;
-            }
-            v1::HostBodies { entries }
+    let mut record = if let Some(record) = read::<v1::HostBodies>(draft, &key::bodies(host))? {
+        record
+    } else {
+        let mut entries = Vec::new();
+        for single in keys(draft, &key::single_bodies(host))? {
+            entries.extend(read::<v1::ObservationEntry>(draft, &single)?);
+            draft.erase(single)?;
         }
+        v1::HostBodies { entries }
     };
     // A body that is both removed and written was replaced.
     record.entries.retain(|entry| {

@@ -154,13 +154,19 @@ struct Entries {
 }
 
 impl Feed {
-    /// The feed of a store that has just been opened.
-    pub(super) fn of(map: &dyn Map) -> Result<Self, StoreError> {
-        // What a store held before is told by no entry, so that a reader from the very beginning comes too late.
-        let before = u64::from(!is_untouched(map)?);
+    /// The feed of an empty store.
+    pub(super) fn new() -> Self {
         // Keyed anew by the system's randomness each time; 0 stands for none.
         let run = RandomState::new().hash_one(MOST_ENTRIES).max(1);
-        Ok(Self { run, entries: Mutex::new(Entries { before, ..Entries::default() }) })
+        Self { run, entries: Mutex::default() }
+    }
+
+    /// The feed of a store that has just been opened.
+    pub(super) fn of(map: &dyn Map) -> Result<Self, StoreError> {
+        let feed = Self::new();
+        // What a store held before is told by no entry, so that a reader from the very beginning comes too late.
+        feed.entries().before = u64::from(!is_untouched(map)?);
+        Ok(feed)
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {

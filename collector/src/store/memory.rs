@@ -31,7 +31,7 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         let table = Ordered::default();
-        let feed = Feed::of(&table).expect("memory has no faults");
+        let feed = Feed::new();
         let store = Self { shared: Arc::new(Shared::new(table)), feed, writer: std::sync::Mutex::default() };
         let format: Change<()> = Box::new(|draft| draft.put(key::format(), &STORE_FORMAT));
         // Memory has no faults, and a number is a short record.

@@ -165,7 +165,7 @@ fn registration_text(found: &RegistrationDiagnostics) -> String {
         or_dash(found.user_context.as_ref()),
         or_dash(found.previous_registration),
         or_dash(found.registration_type.as_ref()),
-        or_dash(found.phase.map(|phase| phase.name())),
+        or_dash(found.phase.map(muster_evidence::RegistrationPhase::name)),
         or_dash(found.client_error.map(|code| format!("{code:#010x}"))),
         or_dash(found.server_error.as_ref()),
         or_dash(found.server_message.as_ref()),
@@ -474,7 +474,7 @@ proptest! {
         let samples: Vec<_> = SAMPLES
             .iter()
             .filter(|(name, text, status)| {
-                name.starts_with("0") && text.ends_with('\n') && status.sections[0].title == "Device State"
+                name.starts_with('0') && text.ends_with('\n') && status.sections[0].title == "Device State"
             })
             .collect();
         let (_, first_text, first) = &samples[first.index(samples.len())];

@@ -117,6 +117,7 @@ fn provisioning_event() -> BoxedStrategy<ProvisioningEvent> {
         .boxed()
 }
 
+#[expect(clippy::many_single_char_names, reason = "twelve numbers of one sort, each used once")]
 fn hello_policy() -> BoxedStrategy<Box<HelloPolicy>> {
     let numbers = any::<[Option<u32>; 20]>();
     let most = limits::POLICY_VALUES;

@@ -518,13 +518,12 @@ fn is_elision(line: &str) -> bool {
 /// Splits at the first colon between blanks. Values hold colons of their own (times, URLs, ports), so a bare one splits
 /// only behind a key that is known.
 fn split_field(line: &str) -> Option<(&str, &str)> {
-    let (key, value) = match separator(line) {
-        Some(at) => (line[..at].trim_end(), line[at + 1..].trim_start()),
-        None => {
-            let (key, value) = line.split_once(':')?;
-            // Machine translation and web pages draw the colon to the key, or the value to the colon.
-            (known_key(key.trim_end())?, value.trim_start())
-        }
+    let (key, value) = if let Some(at) = separator(line) {
+        (line[..at].trim_end(), line[at + 1..].trim_start())
+    } else {
+        let (key, value) = line.split_once(':')?;
+        // Machine translation and web pages draw the colon to the key, or the value to the colon.
+        (known_key(key.trim_end())?, value.trim_start())
     };
     // `KeySignTest: : PASSED` carries a second colon.
     let key = key.strip_suffix(':').unwrap_or(key).trim_end();
@@ -736,7 +735,7 @@ mod tests {
     #[test]
     fn bounds_hold() {
         let many_fields = "a : b\n".repeat(MAX_FIELDS + 1);
-        let many_sections: String = (0..=MAX_SECTIONS).map(|n| format!("| A{n} |\n")).collect();
+        let many_sections = (0..=MAX_SECTIONS).map(|n| format!("| A{n} |\n")).collect::<Vec<_>>().concat();
         let long_value = format!("Server Message : {}\n{}", "x".repeat(4000), "y".repeat(200));
         for (text, what) in
             [(many_fields, "fields in one section"), (many_sections, "sections"), (long_value, "bytes in one value")]

@@ -156,7 +156,7 @@ mod tests {
         else {
             panic!("not observed")
         };
-        let words = |text: Option<&Text>| text.map(|text| text.to_string());
+        let words = |text: Option<&Text>| text.map(ToString::to_string);
         assert_eq!(words(found.user_context.as_ref()).as_deref(), Some("UN-ELEVATED User"));
         assert_eq!(found.previous_registration, Some("2026-05-10T03:48:42Z".parse().unwrap()));
         assert_eq!(words(found.registration_type.as_ref()).as_deref(), Some("fed"));

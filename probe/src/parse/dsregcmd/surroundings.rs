@@ -88,15 +88,12 @@ fn without_html(text: &str) -> String {
         plain.push_str(&rest[..at]);
         rest = &rest[at..];
         let taken = if rest.starts_with('<') { tag(rest) } else { entity(rest) };
-        match taken {
-            Some((length, instead)) => {
-                plain.extend(instead);
-                rest = &rest[length..];
-            }
-            None => {
-                plain.push_str(&rest[..1]);
-                rest = &rest[1..];
-            }
+        if let Some((length, instead)) = taken {
+            plain.extend(instead);
+            rest = &rest[length..];
+        } else {
+            plain.push_str(&rest[..1]);
+            rest = &rest[1..];
         }
     }
     plain.push_str(rest);
