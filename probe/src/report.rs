@@ -330,12 +330,13 @@ mod tests {
         let mut dsregcmd = fs::read_to_string(fixture.join("dsregcmd.txt")).unwrap();
         for title in ["IE Proxy Config for System Account", "URL Specific Proxy Config", "WinHttp Default Proxy Config"]
         {
-            dsregcmd += &format!(
+            let section = format!(
                 "\n+------+\n| {title} |\n+------+\n\n      Access Type : NAMED_PROXY\n    \
                  Auto-Configuration URL : http://svc-proxy:hunter2@wpad.corp.example/proxy.pac\n    \
                  Proxy Server List : http=svc-proxy:hunter2@proxy:8080\n    \
                  Proxy Bypass List : <local>;hunter2\n"
             );
+            dsregcmd.push_str(&section);
         }
         dsregcmd.push_str(
             "\n+------+\n| Diagnostic Data |\n+------+\n\n    Executing Account Name : CORP\\ada.pilot, \

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -63,7 +64,7 @@ fn told(capture: &Path) -> String {
         text.push('\n');
     }
     if !left_out.is_empty() {
-        text += &format!("\n{} more gaps for want of other files\n", left_out.len());
+        writeln!(text, "\n{} more gaps for want of other files", left_out.len()).unwrap();
     }
     if !problems.is_empty() {
         text.push_str("\nstandard error:\n");

@@ -323,7 +323,7 @@ fn chains_are_judged_as_openssl_judges_them_or_the_difference_is_explained() {
         }
     }
     for (name, _) in EXPLAINED {
-        if !names.contains_key(name) {
+        if !names.contains(name) {
             faults.push(format!("`{name}` is explained, and there is no such chain"));
         }
     }

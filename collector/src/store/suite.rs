@@ -441,7 +441,8 @@ async fn what_is_erased_leaves_the_rest_as_it_was(store: Arc<dyn Store>) {
     assert!(!erasure.is_empty() && Erasure::default().is_empty());
     store.erase(erasure).await.unwrap();
     assert_eq!(store.transitions(0, 10).await.unwrap().items, [first.clone(), third.clone()]);
-    assert_eq!(store.host_transitions(HostNo(1), 10).await.unwrap(), std::slice::from_ref(&first));
+    let of_host = store.host_transitions(HostNo(1), 10).await.unwrap();
+    assert_eq!(of_host, std::slice::from_ref(first));
     let ids = ["a", "b"].map(str::to_owned);
     let left = store.inventory_items("corp.example", "keys", &ids).await.unwrap();
     assert_eq!(left.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["b"]);

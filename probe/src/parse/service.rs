@@ -47,7 +47,8 @@ pub fn kdc_service(text: &str) -> Result<Service, InvalidService> {
         let number = value.split_ascii_whitespace().next();
         match key {
             "SERVICE_NAME" if !value.eq_ignore_ascii_case("kdc") => {
-                return Err(InvalidService::Other { found: value.chars().take(40).collect() });
+                let shown = value.chars().take(40).map(|c| if c.is_control() { ' ' } else { c });
+                return Err(InvalidService::Other { found: shown.collect() });
             }
             "SERVICE_NAME" => service.exists = true,
             "START_TYPE" => service.disabled = number.map(|number| number == "4"),
@@ -127,6 +128,11 @@ mod tests {
         assert_eq!(
             error(&query("4", "RUNNING").replace("Kdc", "spooler")),
             "the service is `spooler` (expected `kdc`)"
+        );
+        assert_eq!(
+            error(&query("4", "RUNNING").replace("Kdc", "\u{7} Kdc")),
+            "the service is `  Kdc` (expected `kdc`)",
+            "an error holds no control characters"
         );
         for text in ["", "STATE : 4 RUNNING", "SERVICE_NAME: kdc", &query("9", "X"), "[SC] OpenService FAILED 5:"] {
             assert!(error(text).starts_with("no state of a service"), "{text}");

@@ -90,7 +90,13 @@ async fn every_page_says_what_the_api_says() {
     for (path, said) in [
         (
             "/".to_owned(),
-            &["Which sites can roll out key trust?", "Harbour", "What unlocks the most users", "join.device-key"][..],
+            &[
+                "Which sites can roll out key trust?",
+                "Harbour",
+                "What unlocks the most users",
+                "sync.key-state",
+                "tpm.version",
+            ][..],
         ),
         (
             "/site?name=harbour&forest=corp.example".to_owned(),
