@@ -77,7 +77,7 @@ impl Place {
 }
 
 impl Core {
-    /// Forgets people who were not seen on a machine for [`KEPT_DAYS`]. On how many machines there were some.
+    /// Forgets people who were not seen on a machine for `KEPT_DAYS`. On how many machines there were some.
     pub async fn expire_people(&self) -> usize {
         let now = self.now();
         let before = now.plus_days(-KEPT_DAYS);
