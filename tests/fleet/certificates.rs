@@ -300,7 +300,9 @@ async fn two_cas_overlap_while_one_takes_the_others_place() {
     assert_eq!(connects(&old, HOST).await, Ok(()));
 
     lab.write("ca/ca.pem", second);
-    assert_eq!(served.reloader.reload("the test").await.unwrap().ended, 1);
+    // The connection held, and perhaps the one before, which has just been closed and may not be gone yet.
+    let ended = served.reloader.reload("the test").await.unwrap().ended;
+    assert!((1..=2).contains(&ended), "{ended}");
     held.ends().await;
     until_counted("foreign-issuer", || served.refused.ended()).await;
     assert!(connects(&old, HOST).await.is_err());
