@@ -219,7 +219,6 @@ pub(super) mod key {
         vec![prefix::FORMAT]
     }
 
-    /// A slot of the ring of changes.
     /// A number the store keeps for itself.
     pub(in super::super) fn meta(name: &str) -> Vec<u8> {
         join(prefix::META, &[name.as_bytes()])
